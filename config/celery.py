@@ -1,0 +1,37 @@
+"""The Celery application and its beat schedule.
+
+Celery only carries wake-ups: every task reads from PostgreSQL what is to be done, so a lost,
+doubled or late message does no harm, and two beats are harmless because each periodic job claims
+its slot (JobSlot). The schedule is this literal; there is no second place to look.
+"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("renxin")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+SCHEDULE: dict[str, float] = {
+    "crm.kernel.sweep": 10.0,
+    "crm.kernel.seal_action_log": 5.0,
+    "crm.fold_tallies": 30.0,
+    "lifecycle.deliver": 10.0,
+    "lifecycle.advance_journeys": 10.0,
+    "voc.tell_sweep": 30.0,
+    "config.heartbeat": 30.0,
+}
+
+
+@app.on_after_finalize.connect
+def _schedule(sender: Celery, **_: object) -> None:
+    """A tick that nobody took within its own interval is dropped: the next one does the same."""
+    sender.loader.import_default_modules()
+    sender.conf.beat_schedule = {
+        name: {"task": name, "schedule": every, "options": {"expires": every}}
+        for name, every in SCHEDULE.items()
+        if name in sender.tasks
+    }

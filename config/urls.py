@@ -1,0 +1,39 @@
+"""The URL table: who answers where. Each app owns the table of its own part."""
+
+from importlib.util import find_spec
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from config import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+]
+
+
+def _module_exists(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+for _prefix, _module in (
+    ("v1/", "crm.ingest.urls"),
+    ("api/v1/", "crm.api.urls"),
+    ("api/v1/", "lifecycle.api.urls"),
+    ("api/v1/", "voc.api.urls"),
+    ("api/v1/", "members.api.urls"),
+    ("", "lifecycle.portal.urls"),
+    ("", "voc.portal.urls"),
+):
+    if _module_exists(_module):
+        urlpatterns.append(path(_prefix, include(_module)))

@@ -1,0 +1,10 @@
+"""The WSGI application that gunicorn serves. It must stay light: heavy libraries are imported
+inside the functions that need them, and tests/test_architecture.py checks that."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+application = get_wsgi_application()

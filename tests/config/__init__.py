@@ -1,0 +1,1 @@
+"""Tests of the platform: environment, embedded servers, supervisor, health pages."""

@@ -1,0 +1,21 @@
+"""Fixtures for every test: cheap passwords, no lockouts by accident, quiet logs."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+
+from tests import servers
+
+
+def pytest_configure() -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.AXES_ENABLED = False  # the test of the lockout turns it on
+    settings.SECURE_SSL_REDIRECT = False
+
+
+@pytest.fixture
+def durable_stack() -> Iterator[servers.Stack]:
+    """`manage.py up --no-demo` with durable servers on its own folder and port."""
+    with servers.durable_stack() as stack:
+        yield stack
