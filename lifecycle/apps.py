@@ -1,0 +1,8 @@
+"""The app lifecycle."""
+
+from django.apps import AppConfig
+
+
+class LifecycleConfig(AppConfig):
+    name = "lifecycle"
+    label = "lifecycle"

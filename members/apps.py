@@ -1,0 +1,8 @@
+"""The app members."""
+
+from django.apps import AppConfig
+
+
+class MembersConfig(AppConfig):
+    name = "members"
+    label = "members"
