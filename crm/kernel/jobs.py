@@ -1,0 +1,79 @@
+"""The only place that enqueues.
+
+The row in PostgreSQL is the record of what is to be done; a Celery message is a wake-up that carries ids. So
+a wake-up is sent after commit, best effort: when the broker is away it is dropped, the caller goes on, and
+the sweep finds the row. Wake-ups for the same (task, ids) are coalesced while one is outstanding.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import connection, transaction
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+OUTSTANDING_SECONDS = 15
+BROKER_REST_SECONDS = 3.0
+_broker_rests_until = 0.0
+
+
+@cache
+def _broker() -> redis.Redis:
+    # No retries here: a page must not wait for a broker that is away.
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
+    )
+
+
+def _mark(task_name: str, ids: dict[str, Any]) -> str:
+    return f"renxin:wake:{task_name}:" + ",".join(f"{key}={ids[key]}" for key in sorted(ids))
+
+
+def wake(task_name: str, **ids: Any) -> None:
+    """Ask a worker to run `task_name(**ids)` once this transaction has committed."""
+    transaction.on_commit(lambda: _send(task_name, ids), robust=True)
+
+
+def _send(task_name: str, ids: dict[str, Any]) -> None:
+    global _broker_rests_until
+    if time.monotonic() < _broker_rests_until:
+        return
+    try:
+        if not _broker().set(_mark(task_name, ids), 1, nx=True, ex=OUTSTANDING_SECONDS):
+            return
+        from config.celery import app
+
+        app.send_task(task_name, kwargs=ids, retry=False)
+    except Exception as error:  # whatever the broker's client raises: the row stays, the sweep comes
+        _broker_rests_until = time.monotonic() + BROKER_REST_SECONDS
+        logger.warning("wake-up of %s not sent: %s", task_name, type(error).__name__)
+
+
+def awake(task_name: str, **ids: Any) -> None:
+    """Called by a task as it starts: from now on a new wake-up is worth sending."""
+    try:
+        _broker().delete(_mark(task_name, ids))
+    except redis.RedisError as error:
+        logger.warning("wake-up mark of %s not cleared: %s", task_name, type(error).__name__)
+
+
+def claim_slot(job: str, *, now: datetime, every: timedelta) -> bool:
+    """Whether this caller runs `job` for the slot `now` falls in (slots start at the epoch)."""
+    seconds = every.total_seconds()
+    start = datetime.fromtimestamp(now.timestamp() // seconds * seconds, tz=UTC)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO kernel_jobslot (job, slot_start, claimed_at) VALUES (%s, %s, %s) "
+            "ON CONFLICT DO NOTHING",
+            [job, start, now],
+        )
+        return cursor.rowcount == 1
