@@ -1,0 +1,146 @@
+"""Message catalogues without the gettext programs: extract, update and compile with Babel.
+
+`make messages` extracts every marked string of the code and the templates into the catalogue of
+each language; `prepare` compiles them. Nobody but Babel and Django's own template reader is needed.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract, extract_python
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+APPS = ("config", "crm", "lifecycle", "voc", "members")
+LANGUAGES = ("zh_Hans",)
+KEYWORDS: dict[str, Any] = {
+    **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop")),
+    **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
+    **dict.fromkeys(("pgettext", "pgettext_lazy"), ((1, "c"), 2)),
+    **dict.fromkeys(("npgettext", "npgettext_lazy"), ((1, "c"), 2, 3)),
+}
+SKIPPED_FOLDERS = {"migrations", "static", "node_modules", "__pycache__"}
+HEADER = "# The words of Renxin in another language.\n"
+
+
+def extract_django(
+    fileobj: IO[bytes], keywords: Iterable[str], comment_tags: Iterable[str], options: dict[str, Any]
+) -> Iterator[tuple[int, str, Any, list[str]]]:
+    """Babel's extractor for Django templates: Django turns a template into Python-like source
+    that keeps line numbers, and Babel reads that."""
+    from django.utils.translation.template import templatize
+
+    source = templatize(fileobj.read().decode("utf-8"))
+    yield from extract_python(io.BytesIO(source.encode("utf-8")), keywords, comment_tags, options)
+
+
+def template(base: Path) -> Catalog:
+    """Every marked string of our apps, with the places where it stands."""
+    catalog = Catalog(project="Renxin", charset="utf-8", fuzzy=False)
+    for path in sorted(_files(base)):
+        place = path.relative_to(base).as_posix()
+        method = "python" if path.suffix == ".py" else extract_django
+        with path.open("rb") as stream:
+            for line, message, comments, context in extract(
+                method, stream, KEYWORDS, comment_tags=("Translators:",), options={"encoding": "utf-8"}
+            ):
+                catalog.add(
+                    message, locations=[(place, line)], auto_comments=comments, context=context
+                )
+    return catalog
+
+
+def update(base: Path, locale_dir: Path) -> dict[str, int]:
+    """Bring every language's catalogue up to the code; returns {language: strings without words}."""
+    found = template(base)
+    missing = {}
+    for language in LANGUAGES:
+        path = po_path(locale_dir, language)
+        if path.exists():
+            with path.open("rb") as stream:
+                catalog = read_po(stream, locale=language)
+        else:
+            catalog = Catalog(locale=language, project="Renxin", charset="utf-8")
+        catalog.fuzzy = False
+        catalog.header_comment = HEADER
+        # No guesses: a string that changed is a new string, to be translated by a person.
+        catalog.update(found, no_fuzzy_matching=True)
+        catalog.obsolete.clear()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            write_po(stream, catalog, width=100, omit_header=False, include_lineno=False, sort_output=True)
+        missing[language] = len(untranslated(catalog))
+    return missing
+
+
+def untranslated(catalog: Catalog) -> list[str]:
+    """The messages that have no words yet, or doubtful ones."""
+    empty = []
+    for message in catalog:
+        if not message.id:
+            continue
+        words = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
+        if message.fuzzy or not all(words):
+            empty.append(message.id if isinstance(message.id, str) else message.id[0])
+    return empty
+
+
+def problems(base: Path, locale_dir: Path) -> list[str]:
+    """What is wrong with the catalogues, one line each; empty when all is well."""
+    wanted = {(message.id, message.context) for message in template(base) if message.id}
+    found = []
+    for language in LANGUAGES:
+        path = po_path(locale_dir, language)
+        if not path.exists():
+            found.append(f"{language}: {path.name} is missing")
+            continue
+        with path.open("rb") as stream:
+            catalog = read_po(stream, locale=language)
+        known = {(message.id, message.context) for message in catalog if message.id}
+        found += [f"{language}: not in the catalogue: {_short(key[0])}" for key in wanted - known]
+        found += [f"{language}: no words for: {_short(text)}" for text in untranslated(catalog)]
+        for message in catalog:
+            found += [f"{language}: {_short(message.id)}: {error}" for error in message.check()]
+    return sorted(found)
+
+
+def _short(text: Any) -> str:
+    return repr(text if isinstance(text, str) else text[0])[:90]
+
+
+def compile_all(locale_dirs: Iterable[Path]) -> list[str]:
+    """Compile what is newer than its compiled form; returns the languages that were compiled."""
+    done = []
+    for locale_dir in locale_dirs:
+        for path in sorted(Path(locale_dir).glob("*/LC_MESSAGES/*.po")):
+            target = path.with_suffix(".mo")
+            if target.exists() and target.stat().st_mtime >= path.stat().st_mtime:
+                continue
+            with path.open("rb") as stream:
+                catalog = read_po(stream, locale=path.parts[-3])
+            draft = target.with_name(f".{target.name}.{os.getpid()}")
+            with draft.open("wb") as stream:
+                write_mo(stream, catalog)
+            draft.replace(target)  # a process that reads meanwhile sees the old or the new, never a half
+            done.append(path.parts[-3])
+    return done
+
+
+def po_path(locale_dir: Path, language: str) -> Path:
+    return locale_dir / language / "LC_MESSAGES" / "django.po"
+
+
+def _files(base: Path) -> Iterator[Path]:
+    for app in APPS:
+        for folder, folders, names in os.walk(base / app):
+            folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
+            for name in names:
+                path = Path(folder, name)
+                if path.suffix == ".py" or (
+                    path.suffix in {".html", ".txt"} and "templates" in path.parts
+                ):
+                    yield path
