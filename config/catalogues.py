@@ -48,9 +48,7 @@ def template(base: Path) -> Catalog:
             for line, message, comments, context in extract(
                 method, stream, KEYWORDS, comment_tags=("Translators:",), options={"encoding": "utf-8"}
             ):
-                catalog.add(
-                    message, locations=[(place, line)], auto_comments=comments, context=context
-                )
+                catalog.add(message, locations=[(place, line)], auto_comments=comments, context=context)
     return catalog
 
 
@@ -140,7 +138,5 @@ def _files(base: Path) -> Iterator[Path]:
             folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
             for name in names:
                 path = Path(folder, name)
-                if path.suffix == ".py" or (
-                    path.suffix in {".html", ".txt"} and "templates" in path.parts
-                ):
+                if path.suffix == ".py" or (path.suffix in {".html", ".txt"} and "templates" in path.parts):
                     yield path

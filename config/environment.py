@@ -142,9 +142,7 @@ def _read_secret(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError):
-        raise BadEnvironment(
-            f"{path} cannot be read: it must be a text file this user may read"
-        ) from None
+        raise BadEnvironment(f"{path} cannot be read: it must be a text file this user may read") from None
 
 
 def _port(text: str) -> int:
@@ -180,9 +178,7 @@ def _database_url(text: str) -> str:
 def _redis_url(text: str) -> str:
     if not text:
         return ""
-    allowed = (
-        "REDIS_URL must look like redis://host:6379/0, rediss://host:6379/0 or unix:///path/to.sock"
-    )
+    allowed = "REDIS_URL must look like redis://host:6379/0, rediss://host:6379/0 or unix:///path/to.sock"
     try:
         parts = urlsplit(text)
         _ = parts.port

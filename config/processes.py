@@ -22,8 +22,8 @@ def command(pid: int) -> str:
         except OSError:
             return ""
         return raw.replace(b"\0", b" ").decode(errors="replace").strip()
-    done = subprocess.run(  # noqa: S603
-        ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607
+    done = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(pid)],
         capture_output=True,
         text=True,
         check=False,

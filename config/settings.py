@@ -156,6 +156,7 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 # -- static files and mail
 
 STATIC_URL = "/static/"
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

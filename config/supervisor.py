@@ -175,7 +175,10 @@ class Supervisor:
     def _prepare(self) -> None:
         """Migrations, catalogues, static files, roles, first user, demo: once per change."""
         state = _read_state(self.data_dir)
-        wanted = {"fingerprint": _fingerprint(self.environment), "demo": self.demo or state.get("demo", False)}
+        wanted = {
+            "fingerprint": _fingerprint(self.environment),
+            "demo": self.demo or state.get("demo", False),
+        }
         if state == wanted and self.environment.embedded_database:
             return
         command = [sys.executable, "manage.py", "prepare"]
@@ -304,7 +307,7 @@ class Supervisor:
         url = f"http://127.0.0.1:{self.environment.port}/readyz"
         host = {"Host": self.environment.allowed_hosts[0].lstrip(".") or "localhost"}
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers=host), timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(urllib.request.Request(url, headers=host), timeout=2) as answer:
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False
@@ -386,9 +389,7 @@ def main(arguments: list[str]) -> int:
 # -- groups of processes
 
 
-def _end_group(
-    group: int, gone: Callable[[], bool], patience: float, *, leader_only: bool = False
-) -> None:
+def _end_group(group: int, gone: Callable[[], bool], patience: float, *, leader_only: bool = False) -> None:
     """SIGTERM, wait, then SIGKILL to what is left of the group. Celery's pool must not see the
     SIGTERM that its leader turns into an orderly end, hence leader_only."""
     if patience:
@@ -422,7 +423,9 @@ def _fingerprint(values: Environment) -> str:
 
 
 def _sources() -> Iterator[Path]:
-    yield BASE_DIR / "requirements.txt" if (BASE_DIR / "requirements.txt").exists() else BASE_DIR / "manage.py"
+    yield (
+        BASE_DIR / "requirements.txt" if (BASE_DIR / "requirements.txt").exists() else BASE_DIR / "manage.py"
+    )
     for app in APPS:
         for folder, _, files in os.walk(BASE_DIR / app):
             for name in files:

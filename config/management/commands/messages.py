@@ -14,7 +14,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--check", action="store_true", help="change nothing; fail when words are missing")
+        parser.add_argument("--check", action="store_true", help="only say what is missing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         locale_dir = settings.LOCALE_PATHS[0]
@@ -30,5 +30,7 @@ class Command(BaseCommand):
         for problem in problems:
             self.stderr.write(problem)
         if problems:
-            raise CommandError(f"{len(problems)} problems in the catalogues: run `make messages`, then translate")
+            raise CommandError(
+                f"{len(problems)} problems in the catalogues: run `make messages`, then translate"
+            )
         self.stdout.write("every string has its translation")

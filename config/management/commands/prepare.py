@@ -14,7 +14,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand
 from django.db import connection
 
-from config import catalogues, environment
+from config import catalogues, environment, static
 
 ADVISORY_LOCK = 0x52454E58  # two machines that start together prepare one after the other
 
@@ -30,7 +30,12 @@ class Command(BaseCommand):
         compiled = catalogues.compile_all(settings.LOCALE_PATHS)
         if compiled:
             self.say(f"catalogues compiled: {', '.join(compiled)}")
-        call_command("collectstatic", interactive=False, verbosity=0)
+        call_command(
+            "collectstatic",
+            interactive=False,
+            verbosity=0,
+            ignore_patterns=static.NOT_COLLECTED,
+        )
         self.say("static files collected")
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
