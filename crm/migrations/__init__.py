@@ -1,1 +1,1 @@
-
+"""Migrations of crm."""

@@ -1,0 +1,1 @@
+"""The door: /v1/, the wire format of the Segment SDKs."""

@@ -1,0 +1,40 @@
+"""The touchpoint kinds that crm itself records or gives a stage to."""
+
+from django.utils.translation import gettext_lazy as _
+
+from crm.registry import register_kind
+from crm.states import Stage
+
+register_kind("identify", label=_("Identified"))
+register_kind("page", label=_("Page viewed"), stage=Stage.AWARENESS)
+register_kind("screen", label=_("Screen viewed"), stage=Stage.AWARENESS)
+register_kind("group", label=_("Joined a group"))
+register_kind("alias", label=_("Known under another ID"))
+register_kind(
+    "crm.profile.merged", label=_("Profiles merged"), payload={"winner": int, "loser": int, "merge_id": int}
+)
+register_kind(
+    "crm.profile.unmerged", label=_("Merge undone"), payload={"winner": int, "loser": int, "merge_id": int}
+)
+register_kind("crm.consent.given", label=_("Consent given"), payload={"purpose": str, "channel": str})
+register_kind("crm.consent.withdrawn", label=_("Consent withdrawn"), payload={"purpose": str, "channel": str})
+
+# The names of the Segment e-commerce specification, so that timelines read well in both languages.
+for _kind, _label, _stage in (
+    ("Products Searched", _("Products searched"), Stage.CONSIDERATION),
+    ("Product List Viewed", _("Product list viewed"), Stage.CONSIDERATION),
+    ("Product Viewed", _("Product viewed"), Stage.CONSIDERATION),
+    ("Product Added", _("Product added to the cart"), Stage.DECISION),
+    ("Product Removed", _("Product removed from the cart"), Stage.DECISION),
+    ("Cart Viewed", _("Cart viewed"), Stage.DECISION),
+    ("Checkout Started", _("Checkout started"), Stage.DECISION),
+    ("Order Completed", _("Order completed"), Stage.DECISION),
+    ("Order Refunded", _("Order refunded"), Stage.RETENTION),
+    ("Order Cancelled", _("Order cancelled"), Stage.RETENTION),
+    ("Coupon Entered", _("Coupon entered"), Stage.DECISION),
+    ("Coupon Applied", _("Coupon applied"), Stage.DECISION),
+    ("Coupon Denied", _("Coupon denied"), Stage.DECISION),
+    ("Product Reviewed", _("Product reviewed"), Stage.ADVOCACY),
+    ("Product Shared", _("Product shared"), Stage.ADVOCACY),
+):
+    register_kind(_kind, label=_label, stage=_stage)

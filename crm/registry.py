@@ -1,0 +1,62 @@
+"""Touchpoint kinds that apps register: their label, and the type of each key of their payload.
+
+Kinds that nobody registered (the events of a shop, say) are accepted as they are; registered kinds are checked
+when the product itself records them, so that a receiver can rely on what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TouchpointKind:
+    """A registered kind. `stage` maps it to one of the five stages of the touchpoint map."""
+
+    kind: str
+    label: Any
+    payload: Mapping[str, type | tuple[type, ...]]
+    stage: str = ""
+
+
+_kinds: dict[str, TouchpointKind] = {}
+
+
+def register_kind(
+    kind: str, *, label: Any, payload: Mapping[str, type | tuple[type, ...]] | None = None, stage: str = ""
+) -> TouchpointKind:
+    """Register a kind, in an app's ready(). Registering it again replaces it."""
+    _kinds[kind] = TouchpointKind(kind, label, dict(payload or {}), stage)
+    return _kinds[kind]
+
+
+def kind_label(kind: str) -> Any:
+    """What staff read for a kind; an unregistered kind is its own label."""
+    found = _kinds.get(kind)
+    return found.label if found else kind
+
+
+def stage_of(kind: str) -> str:
+    """The stage a kind belongs to, or an empty string."""
+    found = _kinds.get(kind)
+    return found.stage if found else ""
+
+
+def kinds() -> dict[str, TouchpointKind]:
+    """All registered kinds."""
+    return dict(_kinds)
+
+
+def check_payload(kind: str, properties: Mapping[str, Any]) -> str | None:
+    """What is wrong with the payload of a registered kind, or None."""
+    found = _kinds.get(kind)
+    if found is None:
+        return None
+    for key, expected in found.payload.items():
+        if key not in properties:
+            return f"{kind} needs {key}"
+        if not isinstance(properties[key], expected):
+            return f"{key} of {kind} has the wrong type"
+    return None

@@ -1,0 +1,31 @@
+"""What each role of staff may do with people."""
+
+from crm.kernel import roles
+
+_VIEW = tuple(
+    f"crm.view_{noun}"
+    for noun in (
+        "profile", "identity", "contactpoint", "consentrecord", "suppression", "mergerecord", "mergesuggestion",
+        "ingestionwarning", "source", "touchpoint", "identityrule",
+    )
+)  # fmt: skip
+
+roles.grant("agent", *_VIEW, "crm.change_profile", "crm.add_consentrecord")
+roles.grant(
+    "lead",
+    *_VIEW,
+    "crm.change_profile",
+    "crm.add_consentrecord",
+    "crm.merge_profile",
+    "crm.add_mergerecord",
+    "crm.change_mergerecord",
+    "crm.change_mergesuggestion",
+)
+roles.grant("analyst", *_VIEW)
+roles.grant(
+    "admin", *_VIEW, "crm.change_profile", "crm.add_consentrecord", "crm.merge_profile", "crm.erase_profile",
+    "crm.add_mergerecord", "crm.change_mergerecord", "crm.change_mergesuggestion", "crm.add_source",
+    "crm.change_source", "crm.view_write_key", "crm.view_apikey", "crm.add_apikey", "crm.change_apikey",
+    "crm.change_identityrule", "crm.add_identityrule", "crm.view_staffuser", "crm.add_staffuser",
+    "crm.change_staffuser",
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Every read of crm that is not trivial."""

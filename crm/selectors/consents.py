@@ -1,0 +1,79 @@
+"""Whether a person may be written to for a purpose: consent, suppression, and the most restrictive of all ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from crm.models import ConsentRecord, ContactPoint, Suppression
+from crm.selectors import profiles
+from crm.states import OPT_IN_PURPOSES
+
+
+def allowed(root_ids: Iterable[int], *, purpose: str, channel: str) -> dict[int, bool]:
+    """For each root whether `purpose` is allowed on `channel`.
+
+    Opt-in purposes need a yes; the others are allowed until withdrawn. Of everything the person ever was, the newest
+    decision of each profile counts and a single no outweighs any yes. A suppressed
+    address silences its channel for every person who has it.
+    """
+    sets = profiles.id_sets(set(root_ids))
+    root_of = {member: root for root, members in sets.items() for member in members}
+    decisions: dict[int, list[bool]] = {root: [] for root in sets}
+    for profile_id, granted in _newest(list(root_of), purpose, channel):
+        decisions[root_of[profile_id]].append(granted)
+    blocked = _suppressed_roots(root_of, purpose, channel)
+    opt_in = purpose in OPT_IN_PURPOSES
+    return {
+        root: root not in blocked and all(found) and (bool(found) or not opt_in)
+        for root, found in decisions.items()
+    }
+
+
+def _newest(profile_ids: list[int], purpose: str, channel: str) -> list[tuple[int, bool]]:
+    return list(
+        ConsentRecord.objects.filter(profile_id__in=profile_ids, purpose=purpose, channel=channel)
+        .order_by("profile_id", "purpose", "channel", "-occurred_at", "-pk")
+        .distinct("profile_id", "purpose", "channel")
+        .values_list("profile_id", "granted")
+    )
+
+
+def _suppressed_roots(root_of: dict[int, int], purpose: str, channel: str) -> set[int]:
+    """Roots with a suppressed address: most restrictive, one suppressed address silences the channel."""
+    rows = list(
+        ContactPoint.objects.filter(profile_id__in=list(root_of), channel=channel).values_list(
+            "profile_id", "value_hash"
+        )
+    )
+    bad = suppressed({value_hash for _profile_id, value_hash in rows}, purpose=purpose, channel=channel)
+    return {root_of[profile_id] for profile_id, value_hash in rows if value_hash in bad}
+
+
+def suppressed(value_hashes: Iterable[str], *, purpose: str, channel: str) -> set[str]:
+    """Those of the address hashes that must not be written to for this purpose."""
+    return set(
+        Suppression.objects.filter(
+            Q(purpose="") | Q(purpose=purpose), channel=channel, value_hash__in=set(value_hashes)
+        ).values_list("value_hash", flat=True)
+    )
+
+
+def history(profile_ids: Iterable[int]) -> QuerySet[ConsentRecord]:
+    """All decisions of one person, newest first."""
+    return ConsentRecord.objects.filter(profile_id__in=list(profile_ids)).order_by("-occurred_at", "-pk")
+
+
+def current(profile_ids: Iterable[int]) -> dict[tuple[str, str], tuple[bool, datetime]]:
+    """The decision in force per (purpose, channel) of one person, for showing: a no of any id wins."""
+    newest: dict[tuple[int, str, str], ConsentRecord] = {}
+    for row in history(profile_ids):
+        newest.setdefault((row.profile_id, row.purpose, row.channel), row)
+    found: dict[tuple[str, str], tuple[bool, datetime]] = {}
+    for row in newest.values():
+        key = (row.purpose, row.channel)
+        if key not in found or not row.granted:
+            found[key] = (row.granted, row.occurred_at)
+    return found

@@ -1,0 +1,204 @@
+"""The timeline: touchpoints of one person, read newest first in bounded windows.
+
+Every read carries profile ids and a time range, so only the partitions of that window are planned and touched,
+however long the history is; the bounds are the person's own first and last seen, and what is in the future.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import connection
+from django.db.models import Max, Min
+
+from crm.kernel import clock, knobs
+from crm.kernel.reactions import Fact
+from crm.models import Profile
+from crm.registry import kind_label
+from crm.selectors import profiles
+
+Cursor = tuple[datetime, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineItem:
+    """One touchpoint as shown."""
+
+    profile_id: int
+    occurred_at: datetime
+    id: UUID
+    received_at: datetime
+    kind: str
+    channel: str
+    source_id: int | None
+    stage: str
+    properties: dict[str, Any]
+
+    @property
+    def label(self) -> Any:
+        """What staff read for its kind."""
+        return kind_label(self.kind)
+
+
+def page(
+    profile_ids: Sequence[int],
+    *,
+    before: Cursor | datetime | None = None,
+    limit: int = 50,
+    kinds: Sequence[str] | None = None,
+    now: datetime | None = None,
+) -> list[TimelineItem]:
+    """Up to `limit` touchpoints before the cursor (occurred_at, id), newest first.
+
+    The window doubles while it is empty, so a silence of years costs a handful of reads and not one per month.
+    """
+    if not profile_ids or limit < 1:
+        return []
+    cursor = before if isinstance(before, tuple) else (before, None) if before else None
+    newest = cursor[0] if cursor else (now or clock.now()) + timedelta(days=31)
+    oldest = _oldest(profile_ids)
+    width = timedelta(days=knobs.get("crm.timeline_window_days"))
+    found: list[TimelineItem] = []
+    upper, inclusive = newest, True
+    while len(found) < limit and upper >= oldest:
+        lower = max(upper - width, oldest)
+        found += _window(
+            profile_ids, lower=lower, upper=upper, inclusive=inclusive, cursor=cursor,
+            limit=limit - len(found), kinds=kinds,
+        )  # fmt: skip
+        if lower <= oldest:
+            break
+        upper, inclusive = lower, False
+        width *= 2
+    return found
+
+
+def _oldest(profile_ids: Sequence[int]) -> datetime:
+    """No touchpoint of these profiles is older: the earliest of first seen and the making of the profile."""
+    span = Profile.objects.filter(pk__in=list(profile_ids)).aggregate(
+        seen=Min("first_seen_at"), made=Min("created_at")
+    )
+    known = [moment for moment in span.values() if moment is not None]
+    return min(known) - timedelta(days=1) if known else datetime.max.replace(tzinfo=UTC)
+
+
+_COLUMNS = "profile_id, occurred_at, id, received_at, kind, channel, source_id, stage, properties::text"
+
+
+def _window(
+    profile_ids: Sequence[int],
+    *,
+    lower: datetime,
+    upper: datetime,
+    inclusive: bool,
+    cursor: tuple[datetime, UUID | None] | None,
+    limit: int,
+    kinds: Sequence[str] | None,
+) -> list[TimelineItem]:
+    conditions = ["profile_id = ANY(%s)", "occurred_at >= %s", f"occurred_at {'<=' if inclusive else '<'} %s"]
+    params: list[Any] = [list(profile_ids), lower, upper]
+    if cursor is not None:
+        if cursor[1] is None:
+            conditions.append("occurred_at < %s")
+            params.append(cursor[0])
+        else:
+            conditions.append("(occurred_at, id) < (%s, %s)")
+            params += [cursor[0], cursor[1]]
+    if kinds is not None:
+        conditions.append("kind = ANY(%s)")
+        params.append(list(kinds))
+    with connection.cursor() as db:
+        db.execute(
+            f"SELECT {_COLUMNS} FROM crm_touchpoint WHERE {' AND '.join(conditions)}"  # noqa: S608
+            " ORDER BY occurred_at DESC, id DESC LIMIT %s",
+            [*params, limit],
+        )
+        return [TimelineItem(*row[:8], properties=orjson.loads(row[8])) for row in db.fetchall()]
+
+
+def has(profile_ids: Sequence[int], kind: str, *, since: datetime, until: datetime) -> bool:
+    """Whether a touchpoint of `kind` lies in [since, until]."""
+    with connection.cursor() as db:
+        db.execute(
+            "SELECT EXISTS (SELECT 1 FROM crm_touchpoint WHERE profile_id = ANY(%s) AND kind = %s"
+            " AND occurred_at >= %s AND occurred_at <= %s)",
+            [list(profile_ids), kind, since, until],
+        )
+        return db.fetchone()[0]
+
+
+def exists_many(questions: Sequence[tuple[int, datetime, datetime]], *, kinds: Sequence[str]) -> list[bool]:
+    """For each (root id, since, until) whether the person, over all ids, had a touchpoint of one of `kinds` in
+    [since, until]. One read, bounded by the earliest and latest time asked for."""
+    if not questions:
+        return []
+    sets = profiles.id_sets({root_id for root_id, _since, _until in questions})
+    numbers, members, sinces, untils = [], [], [], []
+    for number, (root_id, since, until) in enumerate(questions):
+        for member in sets[root_id]:
+            numbers.append(number)
+            members.append(member)
+            sinces.append(since)
+            untils.append(until)
+    with connection.cursor() as db:
+        db.execute(
+            """
+            SELECT DISTINCT q.number
+              FROM unnest(%s::int[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+                   AS q(number, profile_id, since, until)
+              JOIN crm_touchpoint t ON t.profile_id = q.profile_id AND t.occurred_at >= q.since
+                   AND t.occurred_at <= q.until
+             WHERE t.kind = ANY(%s) AND t.occurred_at >= %s AND t.occurred_at <= %s
+               AND t.profile_id = ANY(%s)
+            """,
+            [numbers, members, sinces, untils, list(kinds), min(sinces), max(untils), sorted(set(members))],
+        )
+        found = {row[0] for row in db.fetchall()}
+    return [number in found for number in range(len(questions))]
+
+
+def load_facts(items: Sequence[Sequence[Any]]) -> list[Fact]:
+    """Touchpoints by (profile id, occurred at, id), as receivers get them: with the root of their person.
+
+    Touchpoints that are gone (erased) are left out. Registered with the kernel as its loader.
+    """
+    keys = [(int(item[0]), datetime.fromisoformat(str(item[1])), str(item[2])) for item in items]
+    if not keys:
+        return []
+    sets = profiles.id_sets(set(profiles.roots([key[0] for key in keys]).values()))
+    root_of = {member: root for root, members in sets.items() for member in members}
+    members = sorted(root_of)
+    with connection.cursor() as db:
+        db.execute(
+            """
+            SELECT t.kind, t.profile_id, t.occurred_at, t.id, t.properties::text, t.channel, t.source_id
+              FROM crm_touchpoint t
+             WHERE t.profile_id = ANY(%s) AND t.occurred_at = ANY(%s::timestamptz[]) AND t.id = ANY(%s::uuid[])
+               AND t.occurred_at >= %s AND t.occurred_at <= %s
+            """,
+            [
+                members,
+                [key[1] for key in keys],
+                [key[2] for key in keys],
+                min(key[1] for key in keys),
+                max(key[1] for key in keys),
+            ],
+        )
+        rows = {
+            str(row[3]): Fact(
+                kind=row[0], profile_id=root_of[row[1]], occurred_at=row[2], id=row[3],
+                properties=orjson.loads(row[4]), channel=row[5], source_id=row[6],
+            )
+            for row in db.fetchall()
+        }  # fmt: skip
+    return [rows[key[2]] for key in keys if key[2] in rows]
+
+
+def last_seen(profile_ids: Iterable[int]) -> datetime | None:
+    """When the person was last seen, to the hour."""
+    return Profile.objects.filter(pk__in=list(profile_ids)).aggregate(last=Max("last_seen_at"))["last"]

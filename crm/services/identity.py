@@ -1,0 +1,397 @@
+"""Identity resolution: from identifiers to the profile an event is written to.
+
+Guarantees: an identifier has one profile; no limit of the rules is ever exceeded; an untrusted source never joins
+two people who are known, nor hangs a stronger identifier on one. When a claim would break a rule its weakest
+identifier is left out and the rest is tried again; the strongest always counts. Every such refusal is returned as
+a warning. Must run inside a transaction; Raced asks the caller to run it again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import connection
+
+from crm.kernel.actors import Actor
+from crm.models import MergeSuggestion
+from crm.selectors import rules
+from crm.services import hotpath
+from crm.states import Trust
+
+Identifier = tuple[str, str]
+
+
+class Raced(Exception):
+    """Another transaction gave an identifier away in the meantime: start again."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """What one event says about its person: normalised identifiers, and when."""
+
+    identifiers: list[Identifier]
+    occurred_at: datetime
+
+
+@dataclass(slots=True)
+class Person:
+    """A root during one resolution: a live profile, or (id 0) one to be made."""
+
+    id: int
+    counts: Counter[str]
+    known: bool
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    absorbed_by: Person | None = None
+
+    def root(self) -> Person:
+        found = self
+        while found.absorbed_by is not None:
+            found = found.absorbed_by
+        return found
+
+
+@dataclass(slots=True)
+class Holder:
+    """Who holds an identifier: the profile it was given to (id 0 while new) and its person."""
+
+    profile_id: int
+    person: Person
+
+
+@dataclass(slots=True)
+class Resolution:
+    """The answer: per claim the profile to write to and its root, and what happened on the way."""
+
+    profile_ids: list[int] = field(default_factory=list)
+    root_ids: list[int] = field(default_factory=list)
+    seen: dict[int, tuple[datetime | None, datetime | None]] = field(default_factory=dict)
+    created: set[int] = field(default_factory=set)
+    merges: list[tuple[int, int]] = field(default_factory=list)
+    warnings: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Plan:
+    holders: list[Holder]
+    attached: dict[Identifier, Holder]
+    merges: list[tuple[Person, Person]]
+    warnings: list[tuple[int, str, str]]
+    suggestions: dict[tuple[int, int], str]
+    needs: set[int]
+
+
+def resolve(
+    claims: Sequence[Claim], *, trust: str, source_id: int | None, actor: Actor, now: datetime
+) -> Resolution:
+    """Find, make and join profiles for the claims, in their order."""
+    wanted = sorted({identifier for claim in claims for identifier in claim.identifiers})
+    state = _look_up(wanted)
+    plan = _simulate(claims, state, trust=trust, locked=frozenset())
+    locked: set[int] = set()
+    while plan.needs:
+        # Something beyond reading is to be done to live people: lock them, in id order, and look again.
+        locked |= plan.needs
+        _lock(sorted(locked))
+        state = _look_up(wanted)
+        _count(state, locked)
+        plan = _simulate(claims, state, trust=trust, locked=frozenset(locked))
+    return _apply(claims, plan, source_id=source_id, actor=actor, now=now)
+
+
+def _look_up(wanted: list[Identifier]) -> dict[Identifier, Holder]:
+    """Who holds each identifier now; one statement."""
+    rows = hotpath.fetch(
+        """
+        SELECT i.kind, i.value, p.id, r.id, r.first_seen_at, r.last_seen_at
+          FROM unnest(%s::text[], %s::text[]) AS k(kind, value)
+          JOIN crm_identity i ON i.kind = k.kind AND i.value = k.value
+          JOIN crm_profile p ON p.id = i.profile_id
+          JOIN crm_profile r ON r.id = COALESCE(p.merged_into_id, p.id)
+        """,
+        [[kind for kind, _value in wanted], [value for _kind, value in wanted]],
+    )
+    people: dict[int, Person] = {}
+    state: dict[Identifier, Holder] = {}
+    for kind, value, profile_id, root_id, first_seen_at, last_seen_at in rows:
+        person = people.get(root_id)
+        if person is None:
+            person = people[root_id] = Person(root_id, Counter(), False, first_seen_at, last_seen_at)
+        state[kind, value] = Holder(profile_id, person)
+    return state
+
+
+def _lock(ids: list[int]) -> None:
+    hotpath.fetch("SELECT id FROM crm_profile WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
+
+
+def _count(state: dict[Identifier, Holder], roots: set[int]) -> None:
+    """How many identifiers of each kind the locked people have."""
+    people = {holder.person.id: holder.person for holder in state.values()}
+    rows = hotpath.fetch(
+        """
+        SELECT COALESCE(p.merged_into_id, p.id), i.kind, count(*)
+          FROM crm_profile p JOIN crm_identity i ON i.profile_id = p.id
+         WHERE p.id = ANY(%(ids)s) OR p.merged_into_id = ANY(%(ids)s)
+         GROUP BY 1, 2
+        """,
+        {"ids": sorted(roots)},
+    )
+    for root_id, kind, count in rows:
+        if root_id in people:
+            person = people[root_id]
+            person.counts[kind] = count
+            person.known = person.known or rules.rule(kind).names_person
+
+
+def _simulate(
+    claims: Sequence[Claim], state: dict[Identifier, Holder], *, trust: str, locked: frozenset[int]
+) -> _Plan:
+    """Decide every claim against the state. People outside `locked` may be read, but not changed: they are
+    reported in `needs`."""
+    plan = _Plan([], {}, [], [], {}, set())
+    for index, claim in enumerate(claims):
+        identifiers = claim.identifiers
+        first = state.get(identifiers[0])
+        # The usual case: everything this event says is known, and of one person.
+        if first is not None:
+            root = first.person.root()
+            for identifier in identifiers[1:]:
+                holder = state.get(identifier)
+                if holder is None or holder.person.root() is not root:
+                    break
+            else:
+                plan.holders.append(first)
+                _seen(root, claim.occurred_at)
+                continue
+        plan.holders.append(_decide(index, claim, state, plan, trust=trust, locked=locked))
+    return plan
+
+
+def _decide(
+    index: int,
+    claim: Claim,
+    state: dict[Identifier, Holder],
+    plan: _Plan,
+    *,
+    trust: str,
+    locked: frozenset[int],
+) -> Holder:
+    identifiers = sorted(set(claim.identifiers), key=lambda pair: (rules.rule(pair[0]).priority, pair))
+    while True:
+        roots = _roots(identifiers, state)
+        needs = {person.id for person in roots if person.id and person.id not in locked}
+        missing = [pair for pair in identifiers if pair not in state]
+        if needs and (missing or len(roots) > 1):
+            plan.needs |= needs
+            return state[next(pair for pair in identifiers if pair in state)]
+        code = _refusal(identifiers, missing, roots, state, trust=trust)
+        if not code:
+            return _join(claim, identifiers, missing, roots, state, plan)
+        if code == "merge_not_allowed":
+            _suggest(roots, identifiers, plan)
+        dropped = _weakest(identifiers, state, trust=trust)
+        plan.warnings.append((index, code, dropped[0]))
+        identifiers.remove(dropped)
+
+
+def _roots(identifiers: list[Identifier], state: dict[Identifier, Holder]) -> list[Person]:
+    """The people these identifiers belong to, strongest identifier first."""
+    roots: list[Person] = []
+    for pair in identifiers:
+        holder = state.get(pair)
+        if holder is not None:
+            person = holder.person.root()
+            if not any(person is other for other in roots):
+                roots.append(person)
+    return roots
+
+
+def _refusal(
+    identifiers: list[Identifier],
+    missing: list[Identifier],
+    roots: list[Person],
+    state: dict[Identifier, Holder],
+    *,
+    trust: str,
+) -> str:
+    """Why these identifiers may not be joined as they are; empty when they may."""
+    if len(identifiers) == 1 or not (missing or len(roots) > 1):
+        return ""
+    if trust != Trust.SERVER and roots:
+        if sum(person.known for person in roots) > 1:
+            return "merge_not_allowed"
+        if any(person.known for person in roots):
+            # A public key may add weaker identifiers to a known person, and never a stronger one.
+            matched = min(
+                rules.rule(kind).priority
+                for kind, value in identifiers
+                if (kind, value) in state and state[kind, value].person.root().known
+            )
+            for kind, _value in missing:
+                found = rules.rule(kind)
+                if found.names_person and found.priority <= matched:
+                    return "merge_not_allowed"
+    total: Counter[str] = Counter(kind for kind, _value in missing)
+    for person in roots:
+        total.update(person.counts)
+    touched = {kind for kind, _value in missing} if len(roots) < 2 else set(total)
+    if any(total[kind] > rules.rule(kind).limit for kind in touched):
+        return "identity_limit"
+    return ""
+
+
+def _weakest(identifiers: list[Identifier], state: dict[Identifier, Holder], *, trust: str) -> Identifier:
+    """The identifier to leave out: the weakest one that mends the claim alone, else simply the weakest."""
+    for candidate in reversed(identifiers[1:]):
+        rest = [pair for pair in identifiers if pair != candidate]
+        missing = [pair for pair in rest if pair not in state]
+        if not _refusal(rest, missing, _roots(rest, state), state, trust=trust):
+            return candidate
+    return identifiers[-1]
+
+
+def _join(
+    claim: Claim,
+    identifiers: list[Identifier],
+    missing: list[Identifier],
+    roots: list[Person],
+    state: dict[Identifier, Holder],
+    plan: _Plan,
+) -> Holder:
+    """Attach what is missing and merge what is apart. Returns the holder of the strongest identifier."""
+    target = next((state[pair] for pair in identifiers if pair in state), None)
+    if target is None:
+        target = Holder(0, Person(0, Counter(), False))
+    root = target.person.root()
+    if len(roots) > 1:
+        # A live person is kept before one still to be made, a known one before an anonymous one, and among known
+        # ones the holder of the strongest identifier, among anonymous ones the oldest.
+        root = min(roots, key=lambda p: (p.id == 0, not p.known, 0 if p.known else p.id))
+        for other in roots:
+            if other is not root:
+                other.absorbed_by = root
+                root.counts.update(other.counts)
+                root.known = root.known or other.known
+                if other.id:
+                    plan.merges.append((root, other))
+    for pair in missing:
+        state[pair] = plan.attached[pair] = target
+        root.counts[pair[0]] += 1
+        root.known = root.known or rules.rule(pair[0]).names_person
+    _seen(root, claim.occurred_at)
+    return target
+
+
+def _seen(person: Person, occurred_at: datetime) -> None:
+    """Remember the span for people to be made; live ones are moved by the caller."""
+    if person.id == 0:
+        if person.first_seen_at is None or occurred_at < person.first_seen_at:
+            person.first_seen_at = occurred_at
+        if person.last_seen_at is None or occurred_at > person.last_seen_at:
+            person.last_seen_at = occurred_at
+
+
+def _suggest(roots: list[Person], identifiers: list[Identifier], plan: _Plan) -> None:
+    known = sorted({person.id for person in roots if person.known and person.id})
+    for second in known[1:]:
+        plan.suggestions[known[0], second] = "+".join(kind for kind, _value in identifiers)[:80]
+
+
+def _apply(
+    claims: Sequence[Claim], plan: _Plan, *, source_id: int | None, actor: Actor, now: datetime
+) -> Resolution:
+    """Write the plan: new profiles and identities in one statement, then merges and suggestions."""
+    result = Resolution(warnings=plan.warnings)
+    if plan.attached:
+        _write(plan, source_id=source_id, now=now, result=result)
+    for winner, loser in plan.merges:
+        result.merges.append((winner.root().id, loser.id))
+    if result.merges:
+        from crm.services import merges
+
+        merges.join_automatically(result.merges, actor=actor, now=now)
+    if plan.suggestions:
+        MergeSuggestion.objects.bulk_create(
+            [
+                MergeSuggestion(first_id=first, second_id=second, reason=reason, source_id=source_id)
+                for (first, second), reason in sorted(plan.suggestions.items())
+            ],
+            ignore_conflicts=True,
+        )
+    for holder in plan.holders:
+        root = holder.person.root()
+        result.profile_ids.append(holder.profile_id)
+        result.root_ids.append(root.id)
+        result.seen[root.id] = (root.first_seen_at, root.last_seen_at)
+    return result
+
+
+def _write(plan: _Plan, *, source_id: int | None, now: datetime, result: Resolution) -> None:
+    new: list[Person] = []
+    position: dict[int, int] = {}
+    pairs = sorted(plan.attached)
+    positions: list[int | None] = []
+    owners: list[int | None] = []
+    for pair in pairs:
+        holder = plan.attached[pair]
+        if holder.profile_id:
+            positions.append(None)
+            owners.append(holder.profile_id)
+            continue
+        root = holder.person.root()
+        if root.id:
+            # Found to be a live person later in the same batch: never made, its identifiers go there.
+            positions.append(None)
+            owners.append(root.id)
+            continue
+        if id(root) not in position:
+            position[id(root)] = len(new) + 1
+            new.append(root)
+        positions.append(position[id(root)])
+        owners.append(None)
+    rows = hotpath.fetch(
+        """
+        WITH made AS MATERIALIZED (
+            SELECT s.place, nextval(pg_get_serial_sequence('crm_profile', 'id')) AS id, s.first_at, s.last_at
+              FROM unnest(%(first)s::timestamptz[], %(last)s::timestamptz[])
+                   WITH ORDINALITY AS s(first_at, last_at, place)
+        ), profiles AS (
+            INSERT INTO crm_profile (id, first_seen_at, last_seen_at, created_at)
+            SELECT id, first_at, last_at, %(now)s FROM made
+        ), identities AS (
+            INSERT INTO crm_identity (kind, value, profile_id, source_id, created_at)
+            SELECT k.kind, k.value, COALESCE(made.id, k.owner), %(source)s, %(now)s
+              FROM unnest(%(kinds)s::text[], %(values)s::text[], %(positions)s::bigint[], %(owners)s::bigint[])
+                   AS k(kind, value, place, owner)
+              LEFT JOIN made ON made.place = k.place
+             ORDER BY k.kind, k.value
+            ON CONFLICT (kind, value) DO NOTHING
+            RETURNING 1
+        )
+        SELECT 0::bigint, count(*) FROM identities UNION ALL SELECT place, id FROM made
+        """,
+        {
+            "first": [person.first_seen_at for person in new],
+            "last": [person.last_seen_at for person in new],
+            "now": now,
+            "source": source_id,
+            "kinds": [kind for kind, _value in pairs],
+            "values": [value for _kind, value in pairs],
+            "positions": positions,
+            "owners": owners,
+        },
+    )
+    for place, number in rows:
+        if place == 0:
+            if number != len(pairs):
+                raise Raced
+        else:
+            new[place - 1].id = number
+            result.created.add(number)
+    for holder in plan.attached.values():
+        if not holder.profile_id:
+            holder.profile_id = holder.person.root().id

@@ -1,0 +1,90 @@
+"""The budget of how much one person may be disturbed, over all messages together.
+
+Counted from rows, over everything the person ever was, under the lock of their root: a cap cannot leak. Weights
+and caps are knobs. Transactional messages weigh nothing; service messages are counted and never refused.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from crm.kernel import knobs
+from crm.models import PressureEntry
+from crm.selectors import profiles
+from crm.states import MessageClass
+
+NEVER_REFUSED = (MessageClass.TRANSACTIONAL, MessageClass.SERVICE)
+
+
+def weight_of(message_class: str) -> int:
+    """Points one message of this class takes."""
+    if message_class == MessageClass.TRANSACTIONAL:
+        return 0
+    return knobs.get(f"crm.pressure_weight_{MessageClass(message_class).value}")
+
+
+def reserve(items: Sequence[tuple[int, str, str]], *, now: datetime) -> set[str]:
+    """Spend the budget for (root id, message class, cause) in their order; returns the causes refused.
+
+    Call under `profiles.lock_roots`. A cause that was counted before is granted again without being counted twice.
+    """
+    root_ids = sorted({root_id for root_id, _message_class, _cause in items})
+    members = profiles.id_sets(root_ids)
+    root_of = {member: root for root, ids in members.items() for member in ids}
+    since = now - timedelta(hours=knobs.get("crm.pressure_window_hours"))
+    spent: dict[int, int] = defaultdict(int)
+    marketing: dict[int, int] = defaultdict(int)
+    entries = PressureEntry.objects.filter(
+        profile_id__in=sorted(root_of), occurred_at__gt=since, occurred_at__lte=now
+    )
+    for profile_id, weight, message_class in entries.values_list("profile_id", "weight", "message_class"):
+        spent[root_of[profile_id]] += weight
+        marketing[root_of[profile_id]] += message_class == MessageClass.MARKETING
+    counted = {
+        (root_of[profile_id], cause)
+        for profile_id, cause in PressureEntry.objects.filter(
+            cause__in=sorted({cause for _root, _class, cause in items}), profile_id__in=sorted(root_of)
+        ).values_list("profile_id", "cause")
+    }
+    budget, cap = knobs.get("crm.pressure_budget"), knobs.get("crm.pressure_marketing_cap")
+    refused: set[str] = set()
+    granted: list[PressureEntry] = []
+    for root_id, message_class, cause in items:
+        if (root_id, cause) in counted:
+            continue
+        weight = weight_of(message_class)
+        is_marketing = message_class == MessageClass.MARKETING
+        if message_class not in NEVER_REFUSED and (
+            spent[root_id] + weight > budget or (is_marketing and marketing[root_id] >= cap)
+        ):
+            refused.add(cause)
+            continue
+        counted.add((root_id, cause))
+        spent[root_id] += weight
+        marketing[root_id] += is_marketing
+        if weight:
+            granted.append(
+                PressureEntry(
+                    profile_id=root_id,
+                    occurred_at=now,
+                    weight=weight,
+                    message_class=message_class,
+                    cause=cause,
+                )
+            )
+    PressureEntry.objects.bulk_create(granted, batch_size=1000)
+    return refused
+
+
+def left(profile_ids: Sequence[int], *, now: datetime) -> tuple[int, int]:
+    """(points left, budget) of one person given by all their ids."""
+    since = now - timedelta(hours=knobs.get("crm.pressure_window_hours"))
+    spent = sum(
+        PressureEntry.objects.filter(
+            profile_id__in=profile_ids, occurred_at__gt=since, occurred_at__lte=now
+        ).values_list("weight", flat=True)
+    )
+    budget = knobs.get("crm.pressure_budget")
+    return max(0, budget - spent), budget

@@ -1,0 +1,118 @@
+"""Profiles: find or make the person behind identifiers, lock people, and change what we know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+
+from crm.kernel import actionlog
+from crm.kernel.actors import Actor
+from crm.kernel.errors import Gone, Invalid, NotFound
+from crm.models import Profile
+from crm.selectors import rules
+from crm.services import identity, traits, warnings
+from crm.states import Trust
+
+ATTEMPTS = 6
+
+
+def resolve(
+    identifiers: Sequence[tuple[str, str]],
+    *,
+    trust: str,
+    actor: Actor,
+    now: datetime,
+    names: Mapping[str, Any] | None = None,
+    source_id: int | None = None,
+) -> int:
+    """The root profile of these identifiers, made when new. `names` are traits to merge (name, language, …).
+
+    With browser trust nobody known is ever joined: the weaker identifiers are left out instead. Raises Invalid
+    `no_identifier` or `illegal_identifier`.
+    """
+    good: list[tuple[str, str]] = []
+    for kind, raw in identifiers:
+        value = rules.normalise(kind, raw)
+        if value is not None and not rules.is_blocked(kind, value):
+            good.append((kind, value))
+    if not good:
+        if identifiers:
+            raise Invalid(_("These identifiers belong to nobody."), code="illegal_identifier")
+        raise Invalid(_("At least one identifier is needed."), code="no_identifier")
+    good = sorted(dict.fromkeys(good), key=lambda pair: rules.rule(pair[0]).priority)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                found = identity.resolve(
+                    [identity.Claim(good, now)], trust=trust, source_id=source_id, actor=actor, now=now
+                )
+                root_id = found.root_ids[0]
+                if names:
+                    gift = traits.Gift(root_id, now, dict(names), {})
+                    traits.merge([gift], trust=Trust(trust).value, actor=actor, now=now)
+                if found.warnings:
+                    first = {code: detail for _at, code, detail in reversed(found.warnings)}
+                    warnings.write(
+                        [
+                            (code, 1, {"kind": "resolve", "detail": first[code], "stored": True})
+                            for code in sorted(first)
+                        ],
+                        source_id=source_id,
+                        now=now,
+                    )
+            return root_id
+        except identity.Raced:
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("unreachable")
+
+
+def lock_roots(ids: Iterable[int]) -> dict[int, Profile]:
+    """Each given id with its live root, row-locked in id order. Call inside a transaction.
+
+    A root may lose its place while we wait for its lock; then we look again. Unknown ids are left out. FOR NO KEY
+    UPDATE: writers of rows that merely refer to the profile are not held up.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("lock_roots holds its locks only inside a transaction")
+    wanted = sorted(set(ids))
+    locked: dict[int, Profile] = {}
+    while True:
+        root_of = dict(
+            Profile.objects.filter(pk__in=wanted).values_list("pk", Coalesce("merged_into_id", "pk"))
+        )
+        missing = sorted(set(root_of.values()) - set(locked))
+        if not missing:
+            return {profile_id: locked[root_id] for profile_id, root_id in root_of.items()}
+        for row in Profile.objects.select_for_update(no_key=True).filter(pk__in=missing).order_by("pk"):
+            locked[row.pk] = row
+
+
+def refuse_erased(profile: Profile) -> None:
+    """Raise Gone for a tombstone."""
+    if profile.erased_at is not None:
+        raise Gone(_("This person's data was erased."), code="erased")
+
+
+def update(
+    profile_id: int, *, values: Mapping[str, Any], actor: Actor, now: datetime, trust: str = "staff"
+) -> set[str]:
+    """Set typed values or traits by staff or an API client. Returns the names of the columns that changed.
+    Raises NotFound and Gone."""
+    with transaction.atomic():
+        locked = lock_roots([profile_id])
+        if profile_id not in locked:
+            raise NotFound(_("There is no such person."))
+        root = locked[profile_id]
+        refuse_erased(root)
+        changed = traits.merge(
+            [traits.Gift(root.pk, now, dict(values), {})], trust=trust, actor=actor, now=now
+        )
+        if changed:
+            actionlog.write(actor, "crm.profile.changed", root, fields=sorted(changed), now=now)
+    return changed

@@ -1,0 +1,31 @@
+"""What crm shows on the staff home page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Sum
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from crm.kernel import surfaces
+from crm.kernel.surfaces import Card
+from crm.models import IngestionWarning
+from crm.selectors import tallies
+
+
+@surfaces.home_card("crm.touchpoints", order=50)
+def touchpoints_today(*, now: datetime, **context: Any) -> Card:
+    """Touchpoints received today (UTC)."""
+    counts = tallies.by_kind(since=now.date(), until=now.date())
+    return Card(_("Touchpoints today"), sum(counts.values()), url=reverse("admin:crm_profile_changelist"))
+
+
+@surfaces.home_card("crm.warnings", order=60)
+def warnings_this_week(*, now: datetime, **context: Any) -> Card:
+    """Ingestion warnings of the last seven days."""
+    since = now.date() - timedelta(days=6)
+    number = IngestionWarning.objects.filter(seen_on__gte=since).aggregate(total=Sum("count"))["total"] or 0
+    url = reverse("admin:crm_ingestionwarning_changelist")
+    return Card(_("Ingestion warnings, 7 days"), number, url=url, tone="warn" if number else "good")
