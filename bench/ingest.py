@@ -106,7 +106,8 @@ def straight(dsn: str, batches: list[list[dict[str, Any]]], source_id: int, barr
             with connection.transaction(), connection.cursor() as cursor:
                 cursor.execute(
                     "INSERT INTO crm_eventreceipt (digest, occurred_at) "
-                    "SELECT * FROM unnest(%s::uuid[], %s::timestamptz[]) ON CONFLICT DO NOTHING RETURNING digest",
+                    "SELECT * FROM unnest(%s::uuid[], %s::timestamptz[]) ON CONFLICT DO NOTHING "
+                    "RETURNING digest",
                     [digests, [row[0] for row in rows]],
                 )
                 cursor.fetchall()
@@ -121,8 +122,8 @@ def straight(dsn: str, batches: list[list[dict[str, Any]]], source_id: int, barr
                 if new:
                     known |= _make_people(cursor, new)
                 with cursor.copy(
-                    "COPY crm_touchpoint (profile_id, occurred_at, id, received_at, kind, channel, source_id, "
-                    "stage, properties) FROM STDIN"
+                    "COPY crm_touchpoint (profile_id, occurred_at, id, received_at, kind, channel, "
+                    "source_id, stage, properties) FROM STDIN"
                 ) as copy:
                     for (occurred_at, ident, kind, properties), pair in zip(
                         rows, zip(kinds, values, strict=True), strict=True
@@ -150,8 +151,8 @@ def _make_people(cursor: Any, new: list[tuple[str, str]]) -> dict[tuple[str, str
     )
     ids = [row[0] for row in cursor.fetchall()]
     cursor.execute(
-        "INSERT INTO crm_identity (kind, value, profile_id, source, created_at) "
-        "SELECT *, 'bench', now() FROM unnest(%s::text[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING",
+        "INSERT INTO crm_identity (kind, value, profile_id, created_at) "
+        "SELECT *, now() FROM unnest(%s::text[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING",
         [[pair[0] for pair in new], [pair[1] for pair in new], ids],
     )
     cursor.execute(
@@ -176,7 +177,7 @@ def _rows(batch: list[dict[str, Any]]) -> tuple[list[uuid.UUID], list[str], list
 
 
 def together(target: Callable[..., None], arguments: list[tuple[Any, ...]]) -> float:
-    """Run one process per argument tuple behind a barrier. Returns the seconds from the barrier to the last."""
+    """Run one process per argument tuple behind a barrier. Returns seconds from the barrier to the last."""
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(len(arguments) + 1)
     workers = [
