@@ -287,7 +287,7 @@ class Servers:
                 group=self.account.gid if other else None,
                 extra_groups=[] if other else None,
                 umask=0o077,
-                preexec_fn=_end_with_parent if self.end_with_parent else None,
+                preexec_fn=_tie_to_parent() if self.end_with_parent else None,
             )
         self.running[name] = Server(name, child.pid, child)
         return self.running[name]
@@ -543,12 +543,15 @@ def _valkey_pid(home: Path) -> int | None:
     return pid if processes.command_has(pid, "valkey-server") else None
 
 
-def _end_with_parent() -> None:
-    """Linux: the kernel sends SIGINT when the starting process dies, however it dies."""
-    if sys.platform == "linux":
-        import ctypes
+def _tie_to_parent() -> Callable[[], None] | None:
+    """Linux: the kernel sends SIGINT when the starting process dies, however it dies. The library
+    is loaded here, before the child has become a user who may not be able to read it."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
 
-        ctypes.CDLL(None).prctl(1, signal.SIGINT, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(1, int(signal.SIGINT), 0, 0, 0)
 
 
 def _clean_environment() -> dict[str, str]:

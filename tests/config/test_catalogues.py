@@ -1,0 +1,67 @@
+"""Extraction and compilation without the gettext programs."""
+
+import gettext
+import shutil
+from pathlib import Path
+
+import pytest
+
+from config import catalogues
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    templates = tmp_path / "voc" / "templates" / "voc"
+    templates.mkdir(parents=True)
+    (tmp_path / "voc" / "texts.py").write_text(
+        "from django.utils.translation import gettext_lazy as _, ngettext, pgettext\n"
+        '_("Open a ticket")\npgettext("state", "Open")\nngettext("%(n)d day", "%(n)d days", 2)\n'
+    )
+    (templates / "page.html").write_text(
+        '{% load i18n %}<h1>{% translate "Thank you" %}</h1>\n'
+        "{% blocktranslate trimmed with name=person.name %}\n  Dear {{ name }},\n{% endblocktranslate %}\n"
+        "{% blocktranslate count n=total %}one vote{% plural %}{{ n }} votes{% endblocktranslate %}\n"
+    )
+    return tmp_path
+
+
+def test_code_and_templates_are_extracted(base: Path) -> None:
+    found = {(message.id, message.context) for message in catalogues.template(base) if message.id}
+    assert found == {
+        ("Open a ticket", None),
+        ("Open", "state"),
+        (("%(n)d day", "%(n)d days"), None),
+        ("Thank you", None),
+        ("Dear %(name)s,", None),
+        (("one vote", "%(n)s votes"), None),
+    }
+
+
+def test_update_keeps_words_and_check_names_what_lacks(base: Path) -> None:
+    locale = base / "locale"
+    assert catalogues.update(base, locale) == {"zh_Hans": 6}
+    path = catalogues.po_path(locale, "zh_Hans")
+    text = path.read_text().replace('msgid "Thank you"\nmsgstr ""', 'msgid "Thank you"\nmsgstr "谢谢"')
+    path.write_text(text)
+    assert catalogues.update(base, locale) == {"zh_Hans": 5}
+    assert len(catalogues.problems(base, locale)) == 5
+    (base / "voc" / "texts.py").unlink()
+    assert catalogues.update(base, locale) == {"zh_Hans": 2}
+    assert "zh_Hans: not in the catalogue: 'New words'" not in catalogues.problems(base, locale)
+    (base / "voc" / "more.py").write_text('_("New words")\n')
+    assert "zh_Hans: not in the catalogue: 'New words'" in catalogues.problems(base, locale)
+
+
+def test_compiled_once_per_change(base: Path) -> None:
+    locale = base / "locale"
+    catalogues.update(base, locale)
+    path = catalogues.po_path(locale, "zh_Hans")
+    path.write_text(
+        path.read_text().replace('msgid "Thank you"\nmsgstr ""', 'msgid "Thank you"\nmsgstr "谢谢"')
+    )
+    assert catalogues.compile_all([locale]) == ["zh_Hans"]
+    assert catalogues.compile_all([locale]) == []
+    with path.with_suffix(".mo").open("rb") as stream:
+        assert gettext.GNUTranslations(stream).gettext("Thank you") == "谢谢"
+    shutil.rmtree(locale)
+    assert catalogues.compile_all([locale]) == []
