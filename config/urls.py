@@ -6,12 +6,13 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from config import health
+from config import health, language
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),
+    path("admin/language/", language.switch, name="staff-language"),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
@@ -28,12 +29,14 @@ def _module_exists(name: str) -> bool:
 
 for _prefix, _module in (
     ("v1/", "crm.ingest.urls"),
-    ("api/v1/", "crm.api.urls"),
-    ("api/v1/", "lifecycle.api.urls"),
-    ("api/v1/", "voc.api.urls"),
-    ("api/v1/", "members.api.urls"),
+    ("api/v1/", "config.api_urls"),
     ("", "lifecycle.portal.urls"),
     ("", "voc.portal.urls"),
 ):
     if _module_exists(_module):
         urlpatterns.append(path(_prefix, include(_module)))
+
+handler400 = "config.error_pages.bad_request"
+handler403 = "config.error_pages.forbidden"
+handler404 = "config.error_pages.not_found"
+handler500 = "config.error_pages.broken"

@@ -11,7 +11,7 @@ import pytest
 from config import environment
 from tests.servers import BASE_DIR, clean_environment
 
-KEY = "k3y-" * 16
+KEY = "k3y-for-tests-" * 5
 URL = "postgresql://renxin:secret@db:5432/renxin"
 
 
