@@ -1,0 +1,1 @@
+"""Reads of voc that are not trivial."""

@@ -1,0 +1,72 @@
+"""Who is still to be told of a release, read over everything that was merged into its tickets and its people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connection
+
+from voc.states import ROLE_RANK
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One person and one ticket to tell them of."""
+
+    ticket_id: int
+    profile_id: int
+    role: str
+    round: int
+
+
+# Followers of the release's tickets, over merged tickets and merged people, whom no notice of this round covers.
+# One row per (person, ticket): the strongest role that any of their profiles has.
+_DUE_SQL = """
+WITH item AS (
+    SELECT DISTINCT ON (root) COALESCE(t.merged_into_id, t.id) AS root, i.round
+      FROM voc_releaseitem i JOIN voc_ticket t ON t.id = i.ticket_id
+     WHERE i.release_id = %(release)s AND i.round IS NOT NULL
+     ORDER BY root, i.round DESC
+), family AS (
+    SELECT item.root, item.round, t.id AS ticket_id
+      FROM item JOIN voc_ticket t ON t.id = item.root OR t.merged_into_id = item.root
+), asked AS (
+    SELECT family.root AS ticket_id, family.round, COALESCE(p.merged_into_id, p.id) AS profile_id,
+           min(CASE f.role WHEN 'reported' THEN 0 WHEN 'voted' THEN 1 ELSE 2 END) AS rank
+      FROM family
+      JOIN voc_ticketfollower f ON f.ticket_id = family.ticket_id AND f.left_at IS NULL
+      JOIN crm_profile p ON p.id = f.profile_id
+     {people}
+     GROUP BY 1, 2, 3
+), told AS (
+    SELECT DISTINCT family.root AS ticket_id, COALESCE(p.merged_into_id, p.id) AS profile_id
+      FROM family
+      JOIN voc_fixnotice n ON n.ticket_id = family.ticket_id AND n.round >= family.round
+      JOIN crm_profile p ON p.id = n.profile_id
+     {people}
+)
+SELECT {columns} FROM asked
+ WHERE NOT EXISTS (SELECT 1 FROM told WHERE told.ticket_id = asked.ticket_id AND told.profile_id = asked.profile_id)
+ ORDER BY {order}
+"""
+
+
+def people(release_id: int) -> list[int]:
+    """Root profiles that are still to be claimed, sorted."""
+    sql = _DUE_SQL.format(people="", columns="DISTINCT asked.profile_id", order="1")
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"release": release_id})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def notices(release_id: int, roots: list[int]) -> list[Due]:
+    """What is owed to these people, read under their locks."""
+    sql = _DUE_SQL.format(
+        people="WHERE COALESCE(p.merged_into_id, p.id) = ANY(%(roots)s)",
+        columns="asked.ticket_id, asked.profile_id, asked.rank, asked.round",
+        order="asked.profile_id, asked.ticket_id",
+    )
+    names = {rank: role for role, rank in ROLE_RANK.items()}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"release": release_id, "roots": roots})
+        return [Due(row[0], row[1], str(names[row[2]]), row[3]) for row in cursor.fetchall()]

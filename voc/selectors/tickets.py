@@ -1,0 +1,79 @@
+"""Tickets with what lists and pages show beside them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce
+
+from voc.models import Feedback, Ticket, TicketFollower
+from voc.states import OPEN_STATUSES
+
+
+def overdue_first(queryset: QuerySet[Ticket]) -> QuerySet[Ticket]:
+    """Running clocks by promised date (so overdue first), then closed tickets, the latest closed first."""
+    return queryset.annotate(
+        is_closed=Case(
+            When(status__in=OPEN_STATUSES, then=Value(0)), default=Value(1), output_field=IntegerField()
+        )
+    ).order_by("is_closed", Case(When(status__in=OPEN_STATUSES, then=F("due_at"))), "-closed_at", "-pk")
+
+
+def with_counts(queryset: QuerySet[Ticket]) -> QuerySet[Ticket]:
+    """Adds `follower_count` and `voice_count` over the ticket and everything merged into it."""
+    family = Q(ticket_id=OuterRef("pk")) | Q(ticket__merged_into_id=OuterRef("pk"))
+    followers = (
+        TicketFollower.objects.filter(family, left_at=None)
+        .annotate(root=Coalesce("profile__merged_into_id", "profile_id"))
+        .order_by()
+        .values(one=Value(1))
+        .annotate(n=Count("root", distinct=True))
+        .values("n")
+    )
+    voices = (
+        Feedback.objects.filter(family).order_by().values(one=Value(1)).annotate(n=Count("pk")).values("n")
+    )
+    return queryset.annotate(
+        follower_count=Coalesce(Subquery(followers), 0), voice_count=Coalesce(Subquery(voices), 0)
+    )
+
+
+def with_overdue(queryset: QuerySet[Ticket], *, now: datetime) -> QuerySet[Ticket]:
+    """Adds `is_overdue`."""
+    return queryset.annotate(
+        is_overdue=Case(
+            When(status__in=OPEN_STATUSES, due_at__lt=now, then=Value(True)),
+            default=Value(False),
+            output_field=BooleanField(),
+        )
+    )
+
+
+def family(ticket: Ticket) -> list[int]:
+    """The ids of a ticket and everything merged into it."""
+    return [ticket.pk, *Ticket.objects.filter(merged_into=ticket).values_list("pk", flat=True)]
+
+
+def of_profiles(profile_ids: list[int]) -> QuerySet[Ticket]:
+    """Root tickets that these profiles follow or gave feedback for, newest first."""
+    ids = TicketFollower.objects.filter(profile_id__in=profile_ids, left_at=None).values("ticket_id")
+    return (
+        Ticket.objects.filter(
+            Q(pk__in=ids) | Q(pk__in=Ticket.objects.filter(pk__in=ids).values("merged_into_id"))
+        )
+        .roots()
+        .order_by("-pk")
+    )

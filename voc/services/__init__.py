@@ -1,0 +1,1 @@
+"""Every write of voc, one file per noun."""

@@ -1,0 +1,1 @@
+"""Where voc appears on pages of other apps."""
