@@ -34,7 +34,8 @@ def extract_django(
     that keeps line numbers, and Babel reads that."""
     from django.utils.translation.template import templatize
 
-    source = templatize(fileobj.read().decode("utf-8"))
+    # Markup comes out as X with its indentation, which is no Python: only the lines have to be kept.
+    source = "\n".join(line.lstrip() for line in templatize(fileobj.read().decode("utf-8")).split("\n"))
     yield from extract_python(io.BytesIO(source.encode("utf-8")), keywords, comment_tags, options)
 
 

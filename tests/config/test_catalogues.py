@@ -20,6 +20,7 @@ def base(tmp_path: Path) -> Path:
     (templates / "page.html").write_text(
         '{% load i18n %}<h1>{% translate "Thank you" %}</h1>\n'
         "{% blocktranslate trimmed with name=person.name %}\n  Dear {{ name }},\n{% endblocktranslate %}\n"
+        "    <ul>\n      <li>{% translate 'Deep' %}</li>\n  </ul>\n"
         "{% blocktranslate count n=total %}one vote{% plural %}{{ n }} votes{% endblocktranslate %}\n"
     )
     return tmp_path
@@ -32,6 +33,7 @@ def test_code_and_templates_are_extracted(base: Path) -> None:
         ("Open", "state"),
         (("%(n)d day", "%(n)d days"), None),
         ("Thank you", None),
+        ("Deep", None),
         ("Dear %(name)s,", None),
         (("one vote", "%(n)s votes"), None),
     }
@@ -39,14 +41,14 @@ def test_code_and_templates_are_extracted(base: Path) -> None:
 
 def test_update_keeps_words_and_check_names_what_lacks(base: Path) -> None:
     locale = base / "locale"
-    assert catalogues.update(base, locale) == {"zh_Hans": 6}
+    assert catalogues.update(base, locale) == {"zh_Hans": 7}
     path = catalogues.po_path(locale, "zh_Hans")
     text = path.read_text().replace('msgid "Thank you"\nmsgstr ""', 'msgid "Thank you"\nmsgstr "谢谢"')
     path.write_text(text)
-    assert catalogues.update(base, locale) == {"zh_Hans": 5}
-    assert len(catalogues.problems(base, locale)) == 5
+    assert catalogues.update(base, locale) == {"zh_Hans": 6}
+    assert len(catalogues.problems(base, locale)) == 6
     (base / "voc" / "texts.py").unlink()
-    assert catalogues.update(base, locale) == {"zh_Hans": 2}
+    assert catalogues.update(base, locale) == {"zh_Hans": 3}
     assert "zh_Hans: not in the catalogue: 'New words'" not in catalogues.problems(base, locale)
     (base / "voc" / "more.py").write_text('_("New words")\n')
     assert "zh_Hans: not in the catalogue: 'New words'" in catalogues.problems(base, locale)
