@@ -8,12 +8,16 @@ import structlog
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 
+from crm.kernel.errors import DomainError
+
 log = structlog.get_logger("request")
 GetResponse = Callable[[HttpRequest], HttpResponse]
+EXPECTED = (Http404, PermissionDenied, SuspiciousOperation, DomainError)
 QUIET_ROUTES = {"healthz", "readyz", "metrics"}
 
 
@@ -45,7 +49,9 @@ class RequestLog:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        log.error("unhandled", exc_info=exception)
+        """Refusals are answers, not accidents: only what nobody expected is an error of ours."""
+        if not isinstance(exception, EXPECTED):
+            log.error("unhandled", exc_info=exception)
 
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

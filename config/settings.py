@@ -198,6 +198,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "config.error_pages.locked_out"
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_DISABLE_ACCESS_LOG = True
 
@@ -287,7 +288,9 @@ UNFOLD = {
     "SITE_SUBHEADER": _("People, promises, and keeping them"),
     "SITE_URL": "/",
     "SITE_SYMBOL": "favorite",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/icon.svg")}],
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("config/icon.svg")}
+    ],
     "SHOW_HISTORY": True,
     "SHOW_LANGUAGES": True,
     "LANGUAGES": {
