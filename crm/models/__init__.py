@@ -5,7 +5,13 @@ from crm.models.identity import Identity, IdentityRule, MergeRecord, MergeSugges
 from crm.models.profile import Profile
 from crm.models.source import ApiKey, Source
 from crm.models.staff import StaffUser
-from crm.models.touchpoint import EventReceipt, IngestionWarning, Touchpoint, TouchpointTally, TouchpointTallyDelta
+from crm.models.touchpoint import (
+    EventReceipt,
+    IngestionWarning,
+    Touchpoint,
+    TouchpointTally,
+    TouchpointTallyDelta,
+)
 
 __all__ = [
     "ApiKey",

@@ -14,7 +14,9 @@ from crm.states import Channel, ConsentWay, MessageClass, Origin, Purpose, Suppr
 class ContactPoint(models.Model):
     """An address of one person on one channel."""
 
-    profile = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("profile"))
+    profile = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("profile")
+    )
     channel = models.CharField(_("channel"), max_length=12, choices=Channel.choices)
     value = models.CharField(_("address"), max_length=320)
     value_hash = models.CharField(_("address hash"), max_length=64)
@@ -53,7 +55,9 @@ class Suppression(models.Model):
         verbose_name = _("suppression")
         verbose_name_plural = _("suppressions")
         constraints = (
-            models.UniqueConstraint(fields=("channel", "value_hash", "purpose"), name="crm_suppression_unique"),
+            models.UniqueConstraint(
+                fields=("channel", "value_hash", "purpose"), name="crm_suppression_unique"
+            ),
         )
 
     def __str__(self) -> str:
@@ -63,7 +67,9 @@ class Suppression(models.Model):
 class ConsentRecord(models.Model):
     """One decision of a person: yes or no, to what, through which channel, how we know. Never changed."""
 
-    profile = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("profile"))
+    profile = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("profile")
+    )
     purpose = models.CharField(_("purpose"), max_length=12, choices=Purpose.choices)
     channel = models.CharField(_("channel"), max_length=12, choices=Channel.choices)
     granted = models.BooleanField(_("granted"))
@@ -90,7 +96,9 @@ class ConsentRecord(models.Model):
 class PressureEntry(models.Model):
     """One disturbance that was spent on a person: the contact-pressure budget is the sum over a window."""
 
-    profile = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("profile"))
+    profile = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("profile")
+    )
     occurred_at = models.DateTimeField(_("when"))
     weight = models.PositiveSmallIntegerField(_("weight"))
     message_class = models.CharField(_("class"), max_length=16, choices=MessageClass.choices)

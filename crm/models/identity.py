@@ -21,7 +21,13 @@ class Identity(models.Model):
     value = models.CharField(_("value"), max_length=255)
     profile = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", verbose_name=_("profile"))
     source = models.ForeignKey(
-        "crm.Source", models.PROTECT, null=True, blank=True, related_name="+", db_index=False, verbose_name=_("source")
+        "crm.Source",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("source"),
     )
     verified_at = models.DateTimeField(_("verified"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
@@ -44,19 +50,29 @@ class IdentityRule(models.Model):
 
     kind = models.CharField(_("kind"), max_length=60, unique=True)
     priority = models.PositiveSmallIntegerField(
-        _("priority"), help_text=_("1 is the strongest. When a limit would break, the weakest identifier is left out.")
+        _("priority"),
+        help_text=_("1 is the strongest. When a limit would break, the weakest identifier is left out."),
     )
-    limit = models.PositiveSmallIntegerField(_("limit"), help_text=_("How many identifiers of this kind one person may have."))
+    limit = models.PositiveSmallIntegerField(
+        _("limit"), help_text=_("How many identifiers of this kind one person may have.")
+    )
     blocked_values = ArrayField(
-        models.CharField(max_length=255), verbose_name=_("blocked values"), default=list, blank=True,
+        models.CharField(max_length=255),
+        verbose_name=_("blocked values"),
+        default=list,
+        blank=True,
         help_text=_("Compared without regard to case."),
     )
     blocked_patterns = ArrayField(
-        models.CharField(max_length=255), verbose_name=_("blocked patterns"), default=list, blank=True,
+        models.CharField(max_length=255),
+        verbose_name=_("blocked patterns"),
+        default=list,
+        blank=True,
         help_text=_("Regular expressions that must match the whole value."),
     )
     names_person = models.BooleanField(
-        _("names a person"), default=True,
+        _("names a person"),
+        default=True,
         help_text=_("Off for identifiers of a device: a profile with only such identifiers is anonymous."),
     )
 
@@ -75,11 +91,18 @@ class IdentityRule(models.Model):
 class MergeRecord(models.Model):
     """One merge: an edge from loser to winner. Undone records stay, with who undid them and when."""
 
-    winner = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", verbose_name=_("kept profile"))
-    loser = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", verbose_name=_("merged profile"))
+    winner = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", verbose_name=_("kept profile")
+    )
+    loser = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", verbose_name=_("merged profile")
+    )
     cause = models.CharField(_("cause"), max_length=12, choices=MergeCause.choices)
     changes = models.JSONField(
-        _("changes"), default=dict, blank=True, help_text=_("Values the kept profile took over, with what they replaced.")
+        _("changes"),
+        default=dict,
+        blank=True,
+        help_text=_("Values the kept profile took over, with what they replaced."),
     )
     actor = models.CharField(_("actor"), max_length=80)
     created_at = models.DateTimeField(_("created"), db_default=Now())
@@ -93,9 +116,13 @@ class MergeRecord(models.Model):
         constraints = (
             # A profile loses at most once at a time: active records form a forest.
             models.UniqueConstraint(
-                fields=("loser",), condition=models.Q(undone_at__isnull=True), name="crm_mergerecord_active_loser"
+                fields=("loser",),
+                condition=models.Q(undone_at__isnull=True),
+                name="crm_mergerecord_active_loser",
             ),
-            models.CheckConstraint(condition=~models.Q(winner=models.F("loser")), name="crm_mergerecord_not_self"),
+            models.CheckConstraint(
+                condition=~models.Q(winner=models.F("loser")), name="crm_mergerecord_not_self"
+            ),
         )
 
     def __str__(self) -> str:
@@ -105,13 +132,19 @@ class MergeRecord(models.Model):
 class MergeSuggestion(models.Model):
     """Two people who may be one, seen by a source that may not decide it. Staff merge or dismiss."""
 
-    first = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", verbose_name=_("first profile"))
-    second = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", verbose_name=_("second profile"))
+    first = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", verbose_name=_("first profile")
+    )
+    second = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", verbose_name=_("second profile")
+    )
     reason = models.CharField(_("reason"), max_length=80)
     status = models.CharField(
         _("status"), max_length=12, choices=SuggestionStatus.choices, default=SuggestionStatus.OPEN
     )
-    source = models.ForeignKey("crm.Source", models.PROTECT, null=True, related_name="+", verbose_name=_("source"))
+    source = models.ForeignKey(
+        "crm.Source", models.PROTECT, null=True, related_name="+", verbose_name=_("source")
+    )
     created_at = models.DateTimeField(_("created"), db_default=Now())
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
 

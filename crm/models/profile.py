@@ -27,7 +27,7 @@ class ProfileQuerySet(models.QuerySet["Profile"]):
             return self.none()
         has_scope = getattr(user, "has_scope", None)
         if has_scope is not None:
-            return self if has_scope("crm.profile:read") else self.none()
+            return self if has_scope("crm.profile:read") or has_scope("crm.profile:write") else self.none()
         return self if user.has_perm("crm.view_profile") else self.none()  # type: ignore[attr-defined]
 
 
@@ -36,16 +36,28 @@ class Profile(models.Model):
 
     public_id = models.UUIDField(_("public ID"), unique=True, editable=False, db_default=UUIDv7())
     merged_into = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="+", db_index=False, verbose_name=_("merged into")
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("merged into"),
     )
     display_name = models.CharField(_("name"), max_length=200, blank=True, db_default="", default="")
     family_name = models.CharField(_("family name"), max_length=100, blank=True, db_default="", default="")
     given_name = models.CharField(_("given name"), max_length=100, blank=True, db_default="", default="")
     name_sort = models.CharField(
-        _("sort key"), max_length=200, blank=True, db_default="", default="",
+        _("sort key"),
+        max_length=200,
+        blank=True,
+        db_default="",
+        default="",
         help_text=_("Names sort by this key: pinyin for Chinese names."),
     )
-    search_tokens = ArrayField(models.TextField(), verbose_name=_("search tokens"), default=list, db_default=[], blank=True)
+    search_tokens = ArrayField(
+        models.TextField(), verbose_name=_("search tokens"), default=list, db_default=[], blank=True
+    )
     language = models.CharField(
         _("language"), max_length=12, choices=Language.choices, blank=True, db_default="", default=""
     )
@@ -56,7 +68,10 @@ class Profile(models.Model):
     region = models.CharField(_("region"), max_length=80, blank=True, db_default="", default="")
     traits = models.JSONField(_("traits"), default=dict, db_default={}, blank=True)
     value_sources = models.JSONField(
-        _("value sources"), default=dict, db_default={}, blank=True,
+        _("value sources"),
+        default=dict,
+        db_default={},
+        blank=True,
         help_text=_("For each value: which source gave it, and when."),
     )
     first_seen_at = models.DateTimeField(_("first seen"), null=True, blank=True)
@@ -77,7 +92,9 @@ class Profile(models.Model):
         indexes = (
             # Read by selectors.profiles.id_sets: everybody merged into a root.
             models.Index(
-                fields=("merged_into",), name="crm_profile_merged", condition=models.Q(merged_into__isnull=False)
+                fields=("merged_into",),
+                name="crm_profile_merged",
+                condition=models.Q(merged_into__isnull=False),
             ),
             # Read by the people search of the admin and the API.
             GinIndex(fields=("search_tokens",), name="crm_profile_search"),

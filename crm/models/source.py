@@ -64,7 +64,5 @@ class ApiKey(models.Model):
     is_superuser = False
 
     def has_scope(self, scope: str) -> bool:
-        """True when the key carries this scope; `write` includes `read`, `*` includes everything."""
-        if "*" in self.scopes or scope in self.scopes:
-            return True
-        return scope.endswith(":read") and f"{scope[:-5]}:write" in self.scopes
+        """True when the key carries this scope; `write` does not include `read`."""
+        return scope in self.scopes

@@ -108,4 +108,3 @@ class IngestionWarning(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} ({self.count})"
-

@@ -18,7 +18,7 @@ from crm.kernel.errors import Conflict, Invalid, NotFound
 from crm.models import ApiKey, Source
 from crm.states import Trust
 
-SCOPE = re.compile(r"\*|[a-z]+\.[a-z_]+:(read|write)")
+SCOPE = re.compile(r"[a-z]+\.[a-z_]+:(read|write)")
 
 
 def create(name: str, *, trust: str, actor: Actor, now: datetime) -> Source:
@@ -82,7 +82,7 @@ def create_api_key(name: str, *, scopes: Sequence[str], actor: Actor, now: datet
     wrong = [scope for scope in wanted if not SCOPE.fullmatch(scope)]
     if wrong or not wanted:
         raise Invalid(
-            _("A scope looks like crm.profile:read or crm.profile:write; * is everything."),
+            _("A scope looks like crm.profile:read or crm.profile:write."),
             code="invalid_scope", field="scopes",
         )  # fmt: skip
     prefix, secret = secrets.token_hex(5), secrets.token_urlsafe(32)

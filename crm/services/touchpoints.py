@@ -92,6 +92,8 @@ class _Row:
     digest: str
     occurred_at: datetime
     identifiers: list[tuple[str, str]]
+    properties: str
+    context: str | None
     profile_id: int = 0
 
 
@@ -138,6 +140,7 @@ def _prepare(
     salt = (str(source.id) if source else "0").encode() + b"\0"
     in_force = rules.in_force()
     other = rules.rule("*")
+    dumps = orjson.dumps
     rows: list[_Row] = []
     digests: set[str] = set()
     result.profile_ids = [None] * len(events)
@@ -198,8 +201,15 @@ def _prepare(
             digest = os.urandom(16).hex()
         if digest in digests:
             continue
+        try:
+            properties = dumps(event.properties).decode() if event.properties else "{}"
+            context = dumps(event.context).decode() if event.context else None
+        except TypeError:
+            detail = "properties are JSON: at most 250 deep, integers of at most 64 bits, no lone surrogates"
+            result.rejected.append(Rejection(index, message_id, "invalid_event", detail))
+            continue
         digests.add(digest)
-        rows.append(_Row(index, event, digest, occurred_at.astimezone(UTC), identifiers))
+        rows.append(_Row(index, event, digest, occurred_at.astimezone(UTC), identifiers, properties, context))
     return rows
 
 
@@ -297,7 +307,6 @@ def _dedupe(rows: list[_Row]) -> list[_Row]:
 def _copy(rows: list[_Row], *, source_id: int | None, now: datetime) -> list[str]:
     """COPY the touchpoints. Returns their ids (UUIDv7 of the time of arrival), in the order of `rows`."""
     idents = _uuids(len(rows), now)
-    dumps = orjson.dumps
     with hotpath.copy(
         "COPY crm_touchpoint (profile_id, occurred_at, id, received_at, kind, channel, source_id, stage,"
         " properties, context) FROM STDIN"
@@ -315,8 +324,8 @@ def _copy(rows: list[_Row], *, source_id: int | None, now: datetime) -> list[str
                     event.channel,
                     source_id,
                     event.stage or stage_of(event.kind),
-                    dumps(event.properties).decode() if event.properties else "{}",
-                    dumps(event.context).decode() if event.context else None,
+                    row.properties,
+                    row.context,
                 )
             )
     return idents

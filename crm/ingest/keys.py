@@ -1,0 +1,50 @@
+"""Who knocks: the write key of a request, looked up at most every five seconds per process."""
+
+from __future__ import annotations
+
+import binascii
+import time
+from base64 import b64decode
+
+from crm.models import Source
+from crm.services.touchpoints import SourceRef
+
+CACHE_SECONDS = 5.0
+MOST_CACHED = 1_000
+_cache: dict[str, tuple[float, SourceRef | None]] = {}
+
+
+def from_header(header: str) -> str:
+    """The key in an Authorization header: Basic with the key as user name, or Bearer. Empty when there is none."""
+    scheme, _space, rest = header.strip().partition(" ")
+    rest = rest.strip()
+    if scheme.lower() == "bearer":
+        return rest
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        decoded = b64decode(rest, validate=False).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return ""
+    return decoded.partition(":")[0]
+
+
+def find(key: str) -> SourceRef | None:
+    """The active source with this write key. Raises the database's errors when it is away: an outage must never
+    look like a wrong key."""
+    if not key or len(key) > 80 or not key.isascii() or not key.isprintable():
+        return None
+    cached = _cache.get(key)
+    if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS:
+        return cached[1]
+    row = Source.objects.filter(write_key=key, is_active=True).values_list("pk", "trust", "name").first()
+    found = SourceRef(*row) if row else None
+    if len(_cache) >= MOST_CACHED:
+        _cache.clear()
+    _cache[key] = (time.monotonic(), found)
+    return found
+
+
+def forget() -> None:
+    """Drop this process's cached keys."""
+    _cache.clear()

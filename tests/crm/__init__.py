@@ -1,0 +1,1 @@
+"""Tests of crm: people, the door, merges, consent."""
