@@ -36,9 +36,8 @@ def reserve(items: Sequence[tuple[int, str, str]], *, now: datetime) -> set[str]
     since = now - timedelta(hours=knobs.get("crm.pressure_window_hours"))
     spent: dict[int, int] = defaultdict(int)
     marketing: dict[int, int] = defaultdict(int)
-    entries = PressureEntry.objects.filter(
-        profile_id__in=sorted(root_of), occurred_at__gt=since, occurred_at__lte=now
-    )
+    # No upper bound: another task may have begun later than this one and still have spent before it.
+    entries = PressureEntry.objects.filter(profile_id__in=sorted(root_of), occurred_at__gt=since)
     for profile_id, weight, message_class in entries.values_list("profile_id", "weight", "message_class"):
         spent[root_of[profile_id]] += weight
         marketing[root_of[profile_id]] += message_class == MessageClass.MARKETING
