@@ -1,10 +1,14 @@
 """Routes of the door. Each answers with and without a trailing slash, so that no SDK ever meets a redirect."""
 
-from django.urls import re_path
+from django.urls import URLPattern, path
 
 from crm.ingest import views
 
-urlpatterns = [
-    re_path(rf"^(?P<call>{'|'.join(views.CALLS)})/?$", views.receive, name="ingest"),
-    re_path(r"^projects/(?P<key>[^/]{1,80})/settings/?$", views.project_settings, name="ingest-settings"),
+urlpatterns: list[URLPattern] = [
+    path(f"{call}{slash}", views.receive, {"call": call}, name=f"ingest-{call}")
+    for call in views.CALLS
+    for slash in ("", "/")
+] + [
+    path(f"projects/<str:key>/settings{slash}", views.project_settings, name="ingest-settings")
+    for slash in ("", "/")
 ]

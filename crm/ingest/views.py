@@ -10,7 +10,7 @@ import logging
 from typing import Any, Protocol, cast
 
 import orjson
-from django.db import DataError, InterfaceError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -51,7 +51,6 @@ def receive(request: HttpRequest, call: str) -> HttpResponse:
         return _problem(error.status, error.code, error.detail)
     except (OperationalError, InterfaceError) as error:
         logger.warning("ingest refused: %s", type(error).__name__)
-        connection.close_if_unusable_or_obsolete()
         return _unavailable()
 
 

@@ -121,3 +121,9 @@ def counts_by_kind(profile_ids: Iterable[int]) -> dict[str, int]:
     for kind in identities(profile_ids).values_list("kind", flat=True):
         counts[kind] += 1
     return dict(counts)
+
+
+def owners(kind: str, value: str) -> list[int]:
+    """The root id of the person with this identifier, in a list that is empty when there is none."""
+    held = Identity.objects.filter(kind=kind, value=value).values_list("profile_id", flat=True)
+    return sorted(set(roots(held).values()))

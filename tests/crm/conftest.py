@@ -58,6 +58,8 @@ def post(client: Client, server_source: Source) -> Post:
         token = b64encode(f"{server_source.write_key if key is None else key}:".encode()).decode()
         headers.setdefault("content_type", "application/json")
         content_type = headers.pop("content_type")
-        return client.post(path, raw, content_type=content_type, headers={"Authorization": f"Basic {token}", **headers})
+        return client.post(
+            path, raw, content_type=content_type, headers={"Authorization": f"Basic {token}", **headers}
+        )
 
     return send

@@ -51,7 +51,9 @@ def answer(response: Any) -> tuple[int, int, int, list[tuple[int, str]]]:
         ("a", {"previousId": "before"}, "alias"),
     ],
 )
-def test_each_call_stores_one_touchpoint(post: Post, route: str, body: dict[str, Any], kind: str, slash: str) -> None:
+def test_each_call_stores_one_touchpoint(
+    post: Post, route: str, body: dict[str, Any], kind: str, slash: str
+) -> None:
     response = post(f"/v1/{route}{slash}", {"userId": "u-1", "messageId": "m-1", **body})
     assert answer(response) == (200, 1, 0, [])
     assert list(Touchpoint.objects.values_list("kind", flat=True)) == [kind]
@@ -79,7 +81,9 @@ def test_exact_twins_with_their_own_message_ids_are_both_kept(post: Post) -> Non
 
 def test_properties_are_kept_as_received(post: Post) -> None:
     properties = {"revenue": "29.33", "list": [1, None, {"深": "层"}], "flag": False, "n": -0.5}
-    post("/v1/track", track(properties=properties, context={"page": {"path": "/p"}, "library": {"name": "x"}}))
+    post(
+        "/v1/track", track(properties=properties, context={"page": {"path": "/p"}, "library": {"name": "x"}})
+    )
     row = Touchpoint.objects.get()
     assert row.properties == properties
     assert row.context == {"page": {"path": "/p"}}
@@ -128,7 +132,11 @@ def test_an_outage_is_503_with_retry_after_never_401(
 
     monkeypatch.setattr(where, away)
     response = post("/v1/batch", {"batch": [track()]})
-    assert (response.status_code, response["Retry-After"], response.json()["code"]) == (503, "5", "unavailable")
+    assert (response.status_code, response["Retry-After"], response.json()["code"]) == (
+        503,
+        "5",
+        "unavailable",
+    )
     monkeypatch.undo()
     assert Touchpoint.objects.count() == 0
 
@@ -183,7 +191,9 @@ def test_a_gzip_bomb_is_413(post: Post) -> None:
         (b"{}", {"Content-Encoding": "br"}, "invalid_encoding"),
     ],
 )
-def test_bodies_that_cannot_be_read_are_400(post: Post, body: bytes, headers: dict[str, str], code: str) -> None:
+def test_bodies_that_cannot_be_read_are_400(
+    post: Post, body: bytes, headers: dict[str, str], code: str
+) -> None:
     response = post("/v1/batch", body, **headers)
     assert (response.status_code, response.json()["code"]) == (400, code)
     assert EventReceipt.objects.count() == 0
@@ -202,9 +212,18 @@ BAD_EVENTS: list[tuple[str, str]] = [
     ('{"type":"track","event":"x","userId":"u","properties":{"n":NaN}}', "number_out_of_range"),
     ('{"type":"track","event":"x","userId":"u","properties":{"n":-Infinity}}', "number_out_of_range"),
     ('{"type":"track","event":"x","userId":"u","properties":{"n":1e400}}', "number_out_of_range"),
-    ('{"type":"track","event":"x","userId":"u","properties":{"n":' + "9" * 5000 + "}}", "number_out_of_range"),
-    ('{"type":"track","event":"x","userId":"u","properties":' + '{"a":' * 300 + "1" + "}" * 300 + "}", "invalid_event"),
-    ('{"type":"track","event":"x","userId":"u","properties":{"a":' + "[" * 9000 + "]" * 9000 + "}}", "too_deep"),
+    (
+        '{"type":"track","event":"x","userId":"u","properties":{"n":' + "9" * 5000 + "}}",
+        "number_out_of_range",
+    ),
+    (
+        '{"type":"track","event":"x","userId":"u","properties":' + '{"a":' * 300 + "1" + "}" * 300 + "}",
+        "invalid_event",
+    ),
+    (
+        '{"type":"track","event":"x","userId":"u","properties":{"a":' + "[" * 9000 + "]" * 9000 + "}}",
+        "too_deep",
+    ),
     ('{"type":"track","event":"x","userId":"u","properties":{"a":"\\ud800"}}', "invalid_character"),
     ('{"type":"track","event":"x","userId":"u","properties":{"a":"b\\u0000c"}}', "invalid_character"),
     ('{"type":"track","event":"x\\u0000","userId":"u"}', "invalid_character"),
@@ -236,13 +255,17 @@ BAD_EVENTS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("bad", "code"), BAD_EVENTS, ids=[f"{n}-{code}" for n, (_bad, code) in enumerate(BAD_EVENTS)])
+@pytest.mark.parametrize(
+    ("bad", "code"), BAD_EVENTS, ids=[f"{n}-{code}" for n, (_bad, code) in enumerate(BAD_EVENTS)]
+)
 def test_a_bad_event_is_refused_alone(post: Post, server_source: Source, bad: str, code: str) -> None:
     body = f'{{"batch":[{json.dumps(track(1))},{bad},{json.dumps(track(2))}]}}'.encode()
     assert answer(post("/v1/batch", body)) == (200, 2, 0, [(1, code)])
     assert Touchpoint.objects.count() == 2
     assert Profile.objects.count() == 1
-    assert [(w.source_id, w.code, w.count) for w in IngestionWarning.objects.all()] == [(server_source.pk, code, 1)]
+    assert [(w.source_id, w.code, w.count) for w in IngestionWarning.objects.all()] == [
+        (server_source.pk, code, 1)
+    ]
 
 
 def test_a_bad_single_event_is_answered_like_a_batch_of_one(post: Post) -> None:
@@ -280,7 +303,9 @@ def test_a_blocked_id_beside_a_good_one_is_left_out_with_a_warning(post: Post) -
         ("9999-12-31T23:59:59-14:00", "time_unreadable"),
     ],
 )
-def test_odd_times_are_stored_with_the_received_time_and_a_warning(post: Post, timestamp: Any, code: str) -> None:
+def test_odd_times_are_stored_with_the_received_time_and_a_warning(
+    post: Post, timestamp: Any, code: str
+) -> None:
     before = clock.now()
     response = post("/v1/track", track(timestamp=timestamp))
     assert answer(response) == (200, 1, 0, [])
@@ -310,7 +335,12 @@ def test_a_time_from_a_right_clock_is_kept_to_the_microsecond(post: Post) -> Non
 
 def test_what_a_browser_key_may_not_do(post: Post, browser_source: Source) -> None:
     key = browser_source.write_key
-    assert answer(post("/v1/alias", {"userId": "u", "previousId": "p"}, key=key)) == (200, 0, 0, [(0, "not_allowed")])
+    assert answer(post("/v1/alias", {"userId": "u", "previousId": "p"}, key=key)) == (
+        200,
+        0,
+        0,
+        [(0, "not_allowed")],
+    )
     refused = post("/v1/import", {"batch": [track()]}, key=key)
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
     assert Touchpoint.objects.count() == 0
@@ -331,5 +361,8 @@ def test_identify_traits_only_in_context_and_without_timestamp(post: Post) -> No
     assert answer(post("/v1/batch", {"batch": [item]})) == (200, 1, 0, [])
     profile = Profile.objects.get()
     assert (profile.display_name, profile.traits) == ("Ann Example", {"plan": "gold"})
-    assert set(Identity.objects.values_list("kind", "value")) == {("user_id", "u-1"), ("email", "ann@example.com")}
+    assert set(Identity.objects.values_list("kind", "value")) == {
+        ("user_id", "u-1"),
+        ("email", "ann@example.com"),
+    }
     assert Touchpoint.objects.get().properties == {"traits": ["email", "name", "plan"]}

@@ -1,0 +1,207 @@
+"""REST: people, their timeline, consent, and joining two who are one."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crm.api import filters, serializers
+from crm.kernel import clock
+from crm.kernel.api.parsers import check_text
+from crm.kernel.api.views import IDEMPOTENCY_HEADER, ServiceViewSet
+from crm.kernel.errors import Invalid, NotFound
+from crm.models import Profile
+from crm.selectors import consents as consent_selectors
+from crm.selectors import contacts, timeline
+from crm.selectors import profiles as profile_selectors
+from crm.services import consents, erasure, merges
+from crm.services import profiles as profile_services
+
+TIMELINE_PARAMETERS = [
+    OpenApiParameter("before", OpenApiTypes.STR, description="The `next` of the page before."),
+    OpenApiParameter("limit", OpenApiTypes.INT, description="1 to 200, 50 when left out."),
+    OpenApiParameter("kind", OpenApiTypes.STR, description="Only touchpoints of this kind."),
+]
+
+
+class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
+    """People. A merged id answers with the person it belongs to now."""
+
+    scope = "crm.profile"
+    action_permissions: ClassVar[dict[str, str]] = {
+        "consents": "crm.view_consentrecord",
+        "record_consent": "crm.add_consentrecord",
+        "merge": "crm.merge_profile",
+        "preview_merge": "crm.merge_profile",
+        "erase": "crm.erase_profile",
+    }
+    queryset = Profile.objects.none()
+    serializer_class = serializers.ProfileSerializer
+    filterset_class = filters.ProfileFilter
+    lookup_field = "public_id"
+    lookup_url_kwarg = "id"
+    lookup_value_converter = "uuid"
+
+    def get_queryset(self) -> QuerySet[Profile]:
+        """Live people the caller may see."""
+        if getattr(self, "swagger_fake_view", False):
+            return Profile.objects.none()
+        return Profile.objects.all().visible_to(self.request.auth or self.request.user).roots()
+
+    def person(self, public_id: Any) -> Profile:
+        """The live root of a public id. Raises NotFound, also for erased people."""
+        rows = Profile.objects.all().visible_to(self.request.auth or self.request.user)
+        found = rows.filter(public_id=public_id).select_related("merged_into").first()
+        root = found and (found.merged_into or found)
+        if root is None or root.erased_at is not None:
+            raise NotFound(_("There is no such person."))
+        return root
+
+    def detail(self, root: Profile) -> dict[str, Any]:
+        """The output of a person with identities and addresses."""
+        ids = profile_selectors.id_sets([root.pk])[root.pk]
+        root.identities = profile_selectors.identities(ids)  # type: ignore[attr-defined]
+        root.contact_points = contacts.of(ids)  # type: ignore[attr-defined]
+        return serializers.ProfileDetailSerializer(root).data
+
+    @extend_schema(responses=serializers.ProfileDetailSerializer)
+    def retrieve(self, request: Request, id: UUID) -> Response:
+        """One person."""
+        return Response(self.detail(self.person(id)))
+
+    @extend_schema(request=serializers.ProfileChangeSerializer, responses=serializers.ProfileDetailSerializer)
+    def partial_update(self, request: Request, id: UUID) -> Response:
+        """Set values of a person."""
+        root = self.person(id)
+        values = _validated(serializers.ProfileChangeSerializer, request)
+        if "birthday" in values:
+            values["birthday"] = values["birthday"].isoformat()
+        trust = "server" if self.actor.kind == "api_key" else "staff"
+        profile_services.update(root.pk, values=values, actor=self.actor, now=clock.now(), trust=trust)
+        return Response(self.detail(self.person(id)))
+
+    @extend_schema(
+        parameters=TIMELINE_PARAMETERS, responses=serializers.TimelinePageSerializer, filters=False
+    )
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def timeline(self, request: Request, id: UUID) -> Response:
+        """Touchpoints of a person, newest first."""
+        root = self.person(id)
+        before, limit, kinds = _timeline_query(request)
+        ids = profile_selectors.id_sets([root.pk])[root.pk]
+        items = timeline.page(ids, before=before, limit=limit, kinds=kinds)
+        following = encode_cursor(items[-1].occurred_at, items[-1].id) if len(items) == limit else None
+        return Response(serializers.TimelinePageSerializer({"next": following, "results": items}).data)
+
+    @extend_schema(responses=serializers.ConsentSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def consents(self, request: Request, id: UUID) -> Response:
+        """All consent decisions of a person, newest first (at most 200)."""
+        root = self.person(id)
+        rows = consent_selectors.history(profile_selectors.id_sets([root.pk])[root.pk])[:200]
+        return Response(serializers.ConsentSerializer(rows, many=True).data)
+
+    @extend_schema(
+        request=serializers.ConsentInputSerializer,
+        responses={201: serializers.ConsentSerializer},
+        parameters=[IDEMPOTENCY_HEADER],
+    )
+    @consents.mapping.post
+    def record_consent(self, request: Request, id: UUID) -> Response:
+        """Write down a decision of a person."""
+        root = self.person(id)
+        values = _validated(serializers.ConsentInputSerializer, request)
+        row = consents.record(root.pk, **values, actor=self.actor, now=clock.now())
+        return Response(serializers.ConsentSerializer(row).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        request=serializers.MergeInputSerializer,
+        responses=serializers.FieldPreviewSerializer(many=True),
+        filters=False,
+    )
+    @action(detail=True, methods=["post"], url_path="preview-merge", pagination_class=None)
+    def preview_merge(self, request: Request, id: UUID) -> Response:
+        """What a merge would keep, field by field. Changes nothing."""
+        root, other, _choices = self._pair(request, id)
+        rows = merges.preview(root.pk, other.pk)
+        return Response(serializers.FieldPreviewSerializer(rows, many=True).data)
+
+    @extend_schema(
+        request=serializers.MergeInputSerializer,
+        responses={201: serializers.MergeSerializer},
+        parameters=[IDEMPOTENCY_HEADER],
+    )
+    @action(detail=True, methods=["post"])
+    def merge(self, request: Request, id: UUID) -> Response:
+        """Merge another person into this one. It can be undone."""
+        root, other, choices = self._pair(request, id)
+        cause = "api" if self.actor.kind == "api_key" else "staff"
+        record = merges.merge(
+            root.pk, other.pk, actor=self.actor, now=clock.now(), cause=cause, choices=choices
+        )
+        return Response(serializers.MergeSerializer(record).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses={204: None}, parameters=[IDEMPOTENCY_HEADER])
+    @action(detail=True, methods=["post"])
+    def erase(self, request: Request, id: UUID) -> Response:
+        """Erase a person's data for good. A tombstone stays; addresses are suppressed by hash."""
+        root = self.person(id)
+        erasure.erase(root.pk, actor=self.actor, now=clock.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _pair(self, request: Request, id: UUID) -> tuple[Profile, Profile, dict[str, str]]:
+        root = self.person(id)
+        values = _validated(serializers.MergeInputSerializer, request)
+        return root, self.person(values["other"]), values["choices"]
+
+
+def _validated(serializer_class: type[Any], request: Request) -> dict[str, Any]:
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def encode_cursor(occurred_at: datetime, ident: UUID) -> str:
+    """An opaque place in a timeline."""
+    return urlsafe_b64encode(f"{occurred_at.isoformat()}|{ident}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> tuple[datetime, UUID]:
+    """The place an opaque cursor names. Raises Invalid `invalid_cursor`."""
+    try:
+        moment, _bar, ident = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition("|")
+        occurred_at = datetime.fromisoformat(moment)
+        if occurred_at.tzinfo is None:
+            raise ValueError(moment)
+        return occurred_at, UUID(ident)
+    except (binascii.Error, ValueError, UnicodeError):
+        raise Invalid(_("This cursor is not valid."), code="invalid_cursor", field="before") from None
+
+
+def _timeline_query(request: Request) -> tuple[tuple[datetime, UUID] | None, int, list[str] | None]:
+    allowed = ("before", "limit", "kind", "format")
+    for name in request.query_params:
+        if name not in allowed:
+            raise Invalid(
+                _("Unknown filter."), code="unknown_filter", field=name[:100], allowed=list(allowed[:3])
+            )
+    text = request.query_params.get("limit", "50")
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= 200):
+        raise Invalid(_("limit is a whole number from 1 to 200."), code="invalid_limit", field="limit")
+    kinds = request.query_params.getlist("kind")
+    for kind in kinds:
+        check_text(kind)
+    before = request.query_params.get("before")
+    return decode_cursor(before) if before else None, int(text), kinds or None

@@ -1,0 +1,233 @@
+"""What the REST API of crm takes and gives. Input is strict; output lists its fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from crm.kernel.api.serializers import LineField, StrictSerializer
+from crm.models import ConsentRecord, IngestionWarning, MergeRecord, MergeSuggestion, Profile, Source
+from crm.services.merges import FIELDS
+from crm.states import Channel, ConsentWay, Language, Purpose, Trust
+
+
+class ProfileSerializer(serializers.ModelSerializer):
+    """A person in a list."""
+
+    id = serializers.UUIDField(source="public_id", read_only=True)
+
+    class Meta:
+        model = Profile
+        fields = (
+            "id", "display_name", "family_name", "given_name", "language", "time_zone", "birthday",
+            "birthday_is_lunar", "country", "region", "first_seen_at", "last_seen_at", "created_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class IdentitySerializer(serializers.Serializer):
+    """One identifier."""
+
+    kind = serializers.CharField()
+    value = serializers.CharField()
+    verified_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class ContactPointSerializer(serializers.Serializer):
+    """One address."""
+
+    channel = serializers.ChoiceField(choices=Channel.choices)
+    value = serializers.CharField()
+    origin = serializers.CharField()
+    is_primary = serializers.BooleanField()
+    verified_at = serializers.DateTimeField(allow_null=True)
+    bounced_at = serializers.DateTimeField(allow_null=True)
+
+
+class ProfileDetailSerializer(ProfileSerializer):
+    """A person with everything the card on the customer page shows."""
+
+    identities = IdentitySerializer(many=True, read_only=True)
+    contact_points = ContactPointSerializer(many=True, read_only=True)
+
+    class Meta(ProfileSerializer.Meta):
+        fields = (*ProfileSerializer.Meta.fields, "traits", "value_sources", "identities", "contact_points")
+        read_only_fields = fields
+
+
+class ProfileChangeSerializer(StrictSerializer):
+    """Values to set. What is left out stays."""
+
+    display_name = LineField(max_length=200, required=False)
+    family_name = LineField(max_length=100, required=False)
+    given_name = LineField(max_length=100, required=False)
+    language = serializers.ChoiceField(choices=[c for c in Language.choices if c[0]], required=False)
+    time_zone = LineField(max_length=64, required=False)
+    birthday = serializers.DateField(required=False)
+    birthday_is_lunar = serializers.BooleanField(required=False)
+    country = serializers.RegexField(r"^[A-Z]{2}$", required=False)
+    region = LineField(max_length=80, required=False)
+
+    def validate_time_zone(self, value: str) -> str:
+        """Only names of the IANA list."""
+        from zoneinfo import available_timezones
+
+        if value not in available_timezones():
+            raise serializers.ValidationError("unknown time zone", code="invalid_choice")
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """At least one value."""
+        if not attrs:
+            raise serializers.ValidationError("nothing to change", code="empty")
+        return attrs
+
+
+class TimelineItemSerializer(serializers.Serializer):
+    """One touchpoint."""
+
+    id = serializers.UUIDField()
+    kind = serializers.CharField()
+    label = serializers.SerializerMethodField()
+    occurred_at = serializers.DateTimeField()
+    received_at = serializers.DateTimeField()
+    channel = serializers.CharField()
+    stage = serializers.CharField()
+    properties = serializers.DictField()
+
+    def get_label(self, item: Any) -> str:
+        """The kind in the reader's language."""
+        return str(item.label)
+
+
+class TimelinePageSerializer(serializers.Serializer):
+    """A page of a timeline; `next` is the value of `before` for the page after it."""
+
+    next = serializers.CharField(allow_null=True)
+    results = TimelineItemSerializer(many=True)
+
+
+class ConsentSerializer(serializers.ModelSerializer):
+    """A consent decision."""
+
+    class Meta:
+        model = ConsentRecord
+        fields = ("id", "purpose", "channel", "granted", "way", "text_version", "occurred_at")
+        read_only_fields = fields
+
+
+class ConsentInputSerializer(StrictSerializer):
+    """A decision to write down."""
+
+    purpose = serializers.ChoiceField(choices=Purpose.choices)
+    channel = serializers.ChoiceField(choices=Channel.choices)
+    granted = serializers.BooleanField()
+    way = serializers.ChoiceField(choices=ConsentWay.choices, default=ConsentWay.API)
+    text_version = LineField(max_length=80, required=False, default="", allow_blank=True)
+    evidence = serializers.DictField(required=False, default=dict)
+
+
+class MergeInputSerializer(StrictSerializer):
+    """Who is merged into the person of the URL, and per field whose value stays."""
+
+    other = serializers.UUIDField(help_text="Public id of the person who is merged away.")
+    choices = serializers.DictField(
+        child=serializers.ChoiceField(choices=["winner", "loser"]),
+        required=False,
+        default=dict,
+        help_text=f"Per field `winner` or `loser`. Fields: {', '.join(FIELDS)}.",
+    )
+
+
+class FieldPreviewSerializer(serializers.Serializer):
+    """One value of a merge preview."""
+
+    name = serializers.CharField()
+    winner = serializers.CharField(allow_null=True)
+    loser = serializers.CharField(allow_null=True)
+    choice = serializers.ChoiceField(choices=["winner", "loser"])
+
+
+class MergeSerializer(serializers.ModelSerializer):
+    """A merge."""
+
+    winner = serializers.UUIDField(source="winner.public_id", read_only=True)
+    loser = serializers.UUIDField(source="loser.public_id", read_only=True)
+
+    class Meta:
+        model = MergeRecord
+        fields = ("id", "winner", "loser", "cause", "actor", "created_at", "undone_at", "undone_by")
+        read_only_fields = fields
+
+
+class MergeSuggestionSerializer(serializers.ModelSerializer):
+    """Two people who may be one."""
+
+    first = serializers.UUIDField(source="first.public_id", read_only=True)
+    second = serializers.UUIDField(source="second.public_id", read_only=True)
+
+    class Meta:
+        model = MergeSuggestion
+        fields = ("id", "first", "second", "reason", "status", "created_at", "decided_at")
+        read_only_fields = fields
+
+
+class SourceSerializer(serializers.ModelSerializer):
+    """A source; `write_key` is empty for callers who may not read it."""
+
+    write_key = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Source
+        fields = ("id", "name", "trust", "write_key", "is_active", "created_at")
+        read_only_fields = fields
+
+    def get_write_key(self, source: Source) -> str:
+        """The key, for those who may see it."""
+        return source.write_key if self.context.get("shows_keys") else ""
+
+
+class SourceInputSerializer(StrictSerializer):
+    """A source to make."""
+
+    name = LineField(max_length=120)
+    trust = serializers.ChoiceField(choices=Trust.choices, default=Trust.SERVER)
+
+
+class SourceChangeSerializer(StrictSerializer):
+    """Switch a source on or off."""
+
+    is_active = serializers.BooleanField()
+
+
+class IngestionWarningSerializer(serializers.ModelSerializer):
+    """What a source sent that was refused or changed, per code and day."""
+
+    source = serializers.IntegerField(source="source_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = IngestionWarning
+        fields = ("id", "source", "code", "seen_on", "count", "sample", "first_seen_at", "last_seen_at")
+        read_only_fields = fields
+
+
+class KnobSerializer(serializers.Serializer):
+    """A number of the product that staff may turn."""
+
+    name = serializers.CharField()
+    type = serializers.CharField()
+    value = serializers.JSONField()
+    default = serializers.JSONField()
+    minimum = serializers.JSONField(allow_null=True)
+    maximum = serializers.JSONField(allow_null=True)
+    unit = serializers.CharField(allow_blank=True)
+    label = serializers.CharField()
+    help = serializers.CharField(allow_blank=True)
+
+
+class KnobInputSerializer(StrictSerializer):
+    """The value to set."""
+
+    value = serializers.JSONField()

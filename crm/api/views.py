@@ -1,0 +1,189 @@
+"""REST: merges, suggestions, sources, ingestion warnings and knobs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crm.api import filters, serializers
+from crm.kernel import clock, knobs
+from crm.kernel.api.views import IDEMPOTENCY_HEADER, ServiceViewSet
+from crm.kernel.errors import Refused
+from crm.models import IngestionWarning, MergeRecord, MergeSuggestion, Source
+from crm.services import merges, sources
+
+
+class MergeViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceViewSet):
+    """Merges, newest first."""
+
+    scope = "crm.mergerecord"
+    action_permissions: ClassVar[dict[str, str]] = {"undo": "crm.merge_profile"}
+    queryset = MergeRecord.objects.select_related("winner", "loser")
+    serializer_class = serializers.MergeSerializer
+    filterset_class = filters.MergeFilter
+    lookup_value_converter = "int"
+
+    @extend_schema(request=None, responses=serializers.MergeSerializer, parameters=[IDEMPOTENCY_HEADER])
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: int) -> Response:
+        """Take a merge apart, exactly."""
+        row = self.get_object()
+        record = merges.undo(row.pk, actor=self.actor, now=clock.now())
+        return Response(serializers.MergeSerializer(record).data)
+
+
+class MergeSuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceViewSet):
+    """Pairs of people who may be one, seen by sources that may not decide it."""
+
+    scope = "crm.mergesuggestion"
+    action_permissions: ClassVar[dict[str, str]] = {
+        "accept": "crm.merge_profile",
+        "dismiss": "crm.change_mergesuggestion",
+    }
+    queryset = MergeSuggestion.objects.select_related("first", "second")
+    serializer_class = serializers.MergeSuggestionSerializer
+    filterset_class = filters.MergeSuggestionFilter
+    lookup_value_converter = "int"
+
+    @extend_schema(
+        request=None, responses=serializers.MergeSuggestionSerializer, parameters=[IDEMPOTENCY_HEADER]
+    )
+    @action(detail=True, methods=["post"])
+    def accept(self, request: Request, pk: int) -> Response:
+        """Merge the second person into the first."""
+        return self._decide(accept=True)
+
+    @extend_schema(
+        request=None, responses=serializers.MergeSuggestionSerializer, parameters=[IDEMPOTENCY_HEADER]
+    )
+    @action(detail=True, methods=["post"])
+    def dismiss(self, request: Request, pk: int) -> Response:
+        """They are two people."""
+        return self._decide(accept=False)
+
+    def _decide(self, *, accept: bool) -> Response:
+        row = merges.decide_suggestion(self.get_object().pk, accept=accept, actor=self.actor, now=clock.now())
+        return Response(serializers.MergeSuggestionSerializer(row).data)
+
+
+class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceViewSet):
+    """Systems that send events. Their keys are shown to those who may see them."""
+
+    scope = "crm.source"
+    action_permissions: ClassVar[dict[str, str]] = {"rotate": "crm.change_source"}
+    queryset = Source.objects.order_by("-id")
+    serializer_class = serializers.SourceSerializer
+    filterset_class = filters.SourceFilter
+    lookup_value_converter = "int"
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Whether this caller may read write keys."""
+        return {**super().get_serializer_context(), "shows_keys": self._shows_keys()}
+
+    def _shows_keys(self) -> bool:
+        if getattr(self, "swagger_fake_view", False):
+            return False
+        scopes = getattr(self.request.auth, "scopes", None)
+        if scopes is not None:
+            return "crm.source:write" in scopes
+        return self.request.user.has_perm("crm.view_write_key")
+
+    def _answer(self, source: Source, code: int = status.HTTP_200_OK) -> Response:
+        return Response(self.get_serializer(source).data, status=code)
+
+    @extend_schema(
+        request=serializers.SourceInputSerializer,
+        responses={201: serializers.SourceSerializer},
+        parameters=[IDEMPOTENCY_HEADER],
+    )
+    def create(self, request: Request) -> Response:
+        """A new source with a fresh write key."""
+        serializer = serializers.SourceInputSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        source = sources.create(**serializer.validated_data, actor=self.actor, now=clock.now())
+        return self._answer(source, status.HTTP_201_CREATED)
+
+    @extend_schema(request=serializers.SourceChangeSerializer, responses=serializers.SourceSerializer)
+    def partial_update(self, request: Request, pk: int) -> Response:
+        """Switch a source on or off."""
+        row = self.get_object()
+        serializer = serializers.SourceChangeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        active = serializer.validated_data["is_active"]
+        return self._answer(sources.set_active(row.pk, active=active, actor=self.actor, now=clock.now()))
+
+    @extend_schema(request=None, responses=serializers.SourceSerializer, parameters=[IDEMPOTENCY_HEADER])
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: int) -> Response:
+        """Replace the write key; the old one stops within seconds."""
+        return self._answer(sources.rotate(self.get_object().pk, actor=self.actor, now=clock.now()))
+
+
+class IngestionWarningViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceViewSet):
+    """What sources sent that was refused or changed."""
+
+    scope = "crm.ingestionwarning"
+    queryset = IngestionWarning.objects.all()
+    serializer_class = serializers.IngestionWarningSerializer
+    filterset_class = filters.IngestionWarningFilter
+    lookup_value_converter = "int"
+
+
+class KnobViewSet(ServiceViewSet):
+    """The numbers of the product that staff may turn."""
+
+    scope = "kernel.knob"
+    queryset: QuerySet[Any] | None = None
+    serializer_class = serializers.KnobSerializer
+    filter_backends: ClassVar[list[Any]] = []
+    pagination_class = None
+    lookup_field = "name"
+    lookup_value_converter = "str"
+
+    @extend_schema(responses=serializers.KnobSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """All knobs by name."""
+        return Response([_knob(knob) for knob in knobs.all_knobs()])
+
+    @extend_schema(responses=serializers.KnobSerializer)
+    def retrieve(self, request: Request, name: str) -> Response:
+        """One knob."""
+        return Response(_knob(knobs.describe(name)))
+
+    @extend_schema(request=serializers.KnobInputSerializer, responses=serializers.KnobSerializer)
+    def partial_update(self, request: Request, name: str) -> Response:
+        """Turn a knob. Staff need the permission the knob names."""
+        knob = knobs.describe(name)
+        if self.actor.kind == "staff" and not request.user.has_perm(knob.permission):
+            raise Refused(_("You may not turn this knob."), code="permission_denied")
+        serializer = serializers.KnobInputSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        knobs.set(name, serializer.validated_data["value"], actor=self.actor, now=clock.now())
+        return Response(_knob(knob))
+
+
+def _knob(knob: knobs.Knob) -> dict[str, Any]:
+    return serializers.KnobSerializer(
+        {
+            "name": knob.name,
+            "type": knob.type.__name__,
+            "value": _plain(knobs.get(knob.name)),
+            "default": _plain(knob.default),
+            "minimum": _plain(knob.minimum),
+            "maximum": _plain(knob.maximum),
+            "unit": str(knob.unit),
+            "label": str(knob.label),
+            "help": str(knob.help),
+        }
+    ).data
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
