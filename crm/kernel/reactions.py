@@ -21,7 +21,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils.translation import gettext_lazy as _
 
-from crm.kernel import actionlog, jobs
+from crm.kernel import actionlog, jobs, knobs
 from crm.kernel.actors import Actor
 from crm.kernel.errors import NotFound
 from crm.kernel.models import PendingReaction
@@ -29,12 +29,26 @@ from crm.kernel.models import PendingReaction
 logger = logging.getLogger(__name__)
 
 MAX_CLAIMS = 5
-LEASE = timedelta(minutes=6)  # longer than the hard time limit of a task
 ROWS_PER_CLAIM = 20
 ITEMS_PER_ROW = 500
 TASK = "crm.kernel.react"
 # Not the fact's fault: give the whole claim back instead of blaming one fact.
 NOT_THE_FACT = (SoftTimeLimitExceeded, OperationalError, InterfaceError)
+
+
+knobs.register(
+    "kernel.reaction_lease_seconds",
+    type=int,
+    default=360,
+    minimum=3,
+    maximum=3600,
+    unit=_("seconds"),
+    label=_("Lease of a reaction"),
+    help=_(
+        "What a task that died was holding is taken up by another one after this long. Longer than the hard time "
+        "limit of a task, so that nothing is worked on twice at once."
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class Receiver:
     kinds: frozenset[str]
     max_age: timedelta | None
     batch: bool
+    interested: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,7 @@ class RunResult:
 
 
 _receivers: dict[str, Receiver] = {}
+_dynamic: list[Receiver] = []
 _by_kind: dict[str, tuple[Receiver, ...]] = {}
 _load_touchpoints: Callable[[list[list[Any]]], list[Fact]] | None = None
 
@@ -94,12 +110,32 @@ def subscribe(
     return register
 
 
+def subscribe_dynamic(
+    interested: Callable[[str], bool], *, max_age: timedelta | None = timedelta(hours=24), batch: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a receiver whose kinds are data (staff configure them): asked per kind, each time.
+
+    `interested` runs in the hot path of recording, so it answers from a set in memory.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        name = f"{function.__module__}.{function.__qualname__}"
+        receiver = Receiver(name, function, frozenset(), max_age, batch, interested)
+        _receivers[name] = receiver
+        _dynamic[:] = [other for other in _dynamic if other.name != name] + [receiver]
+        return function
+
+    return register
+
+
 def receivers_for(kind: str) -> tuple[Receiver, ...]:
     """The receivers that care about `kind`; empty for most kinds, which then cost nothing."""
     found = _by_kind.get(kind)
     if found is None:
         found = tuple(r for r in _receivers.values() if kind in r.kinds)
         _by_kind[kind] = found
+    if _dynamic:
+        found += tuple(r for r in _dynamic if r.interested is not None and r.interested(kind))
     return found
 
 
@@ -201,6 +237,11 @@ def discard(pending_id: int, *, actor: Actor, now: datetime) -> None:
     actionlog.write(actor, "kernel.reaction.discarded", ("kernel.pendingreaction", pending_id), now=now)
 
 
+def lease() -> timedelta:
+    """How long a claim lasts."""
+    return timedelta(seconds=knobs.get("kernel.reaction_lease_seconds"))
+
+
 def _claim(receiver_name: str, *, token: uuid.UUID, rows: int) -> list[PendingReaction]:
     """Lease rows to this run: many that were never claimed, or else one that was.
 
@@ -211,7 +252,7 @@ def _claim(receiver_name: str, *, token: uuid.UUID, rows: int) -> list[PendingRe
             cursor.execute(
                 """
                 UPDATE kernel_pendingreaction AS p
-                   SET claims = claims + 1, claim_token = %s, lease_until = clock_timestamp() + %s
+                   SET claims = claims + 1, claim_token = %s, lease_until = clock_timestamp() + make_interval(secs => %s)
                  WHERE p.id IN (
                        SELECT id FROM kernel_pendingreaction
                         WHERE receiver = %s AND parked_at IS NULL AND (claims = 0) = %s
@@ -220,7 +261,7 @@ def _claim(receiver_name: str, *, token: uuid.UUID, rows: int) -> list[PendingRe
                         ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
                 RETURNING p.id
                 """,
-                [token, LEASE, receiver_name, never_claimed, limit],
+                [token, lease().total_seconds(), receiver_name, never_claimed, limit],
             )
             ids = [row[0] for row in cursor.fetchall()]
         if ids:
@@ -266,7 +307,7 @@ def _handle(
             PendingReaction.objects.create(
                 receiver=receiver.name,
                 kind=fact.kind if fact.ids else "",
-                items=list(fact.ids) or [[fact.profile_id, fact.occurred_at.isoformat(), str(fact.id)]],
+                items=_item_of(fact),
                 created_at=rows[0].created_at,
                 run_at=now + timedelta(seconds=10 * 2 ** min(claims - 1, 6)),
                 claims=claims,
@@ -317,6 +358,13 @@ def _facts_of(row: PendingReaction) -> list[Fact]:
     if _load_touchpoints is None:
         raise LookupError("no touchpoint loader is registered")
     return _load_touchpoints(row.items)
+
+
+def _item_of(fact: Fact) -> list[Any]:
+    """The items of a row that carries this fact alone."""
+    if fact.occurred_at is None:
+        return list(fact.ids)
+    return [[fact.profile_id, fact.occurred_at.isoformat(), str(fact.id)]]
 
 
 def _park(row: PendingReaction, *, now: datetime, error: str) -> None:

@@ -1,0 +1,1 @@
+"""Every read of lifecycle that is not trivial."""

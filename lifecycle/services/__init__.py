@@ -1,0 +1,1 @@
+"""Every write of lifecycle, one file per noun."""

@@ -1,0 +1,540 @@
+"""The decision about each message: made once, under the locks of the people it concerns, with bulk queries.
+
+A batch is claimed first and its claims counted, so a message that kills its worker is noticed. Then, in one
+transaction under `profiles.lock_roots`: who the person is now, whether they may be written to, at this hour and
+this often; the inbox copy and the touchpoint are written there and then. What is left to do outside, handing
+over e-mail, is returned as parcels of a run (see services.sending).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+
+from crm.kernel import actors, knobs, tokens
+from crm.selectors import consents, contacts
+from crm.selectors import profiles as people
+from crm.services import hotpath, pressure, profiles, quiet_hours, touchpoints
+from crm.states import Channel, MessageClass
+from lifecycle import registry
+from lifecycle.models import OutboundMessage
+from lifecycle.registry import MessageKind
+from lifecycle.services import mime, rendering
+from lifecycle.services.mime import Envelope
+from lifecycle.states import OPEN_DECISIONS, Decision, Reason
+
+logger = logging.getLogger(__name__)
+
+ACTOR: Final = actors.system("lifecycle.deliver")
+MAX_CLAIMS: Final = 5
+TEMPLATE_RETRY: Final = timedelta(minutes=30)
+CAPPED_CLASSES: Final = (MessageClass.MARKETING, MessageClass.CARE)
+
+
+@dataclass(slots=True)
+class Parcel:
+    """One e-mail of a run, in the order it is handed over."""
+
+    message_id: int
+    kind: MessageKind
+    contact_id: int
+    envelope: Envelope
+    delivery_id: int = 0
+    attempts: int = 0
+    first_try_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was claimed: how many, the decisions made, and the parcels of one run."""
+
+    claimed: int = 0
+    token: uuid.UUID | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    parcels: list[Parcel] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The decision about one message."""
+
+    decision: str
+    reason: str = ""
+    run_at: datetime | None = None
+    language: str = ""
+    root_id: int = 0
+    address: contacts.Address | None = None
+    rendered: rendering.Rendered | None = None
+    to_inbox: bool = False
+    keep_claims: bool = False
+
+
+@dataclass(slots=True)
+class Gates:
+    """Everything the decisions of one batch need to know, read with a constant number of queries."""
+
+    roots: dict[int, Any]
+    members: dict[int, list[int]]
+    addresses: dict[int, contacts.Address]
+    by_contact: dict[int, contacts.Address]
+    refusals: dict[tuple[int, str], str]
+    suppressed: set[str]
+
+
+def decide(*, now: datetime, limit: int) -> Batch:
+    """Claim up to `limit` due messages and decide them."""
+    token = uuid.uuid4()
+    rows = _claim(token=token, now=now, limit=limit)
+    batch = Batch(claimed=len(rows), token=token)
+    if not rows:
+        return batch
+    fresh = [row for row in rows if row[2] <= 1]
+    # Claimed before and not decided: somebody died over it. One at a time, so that a poison message stands alone.
+    for group in ([fresh] if fresh else []) + [[row] for row in rows if row[2] > 1]:
+        try:
+            _decide_group(group, batch=batch, now=now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            if len(group) == 1:
+                logger.exception("message %s could not be decided", group[0][0])
+                continue
+            logger.exception("a batch of %d messages could not be decided, going one by one", len(group))
+            for row in group:
+                try:
+                    _decide_group([row], batch=batch, now=now)
+                except (OperationalError, InterfaceError):
+                    raise
+                except Exception:
+                    logger.exception("message %s could not be decided", row[0])
+    return batch
+
+
+def lease() -> timedelta:
+    """How long a claim lasts unless it is renewed. Short, so that what a killed worker held is taken up soon; every
+    later write carries the token, so a worker that outlives its lease can do no harm."""
+    return timedelta(seconds=knobs.get("lifecycle.lease_seconds"))
+
+
+def read_gates(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, Any]) -> Gates:
+    """What stands between these people, locked by the caller, and messages (kind code, profile id, context)."""
+    asked = list(rows)
+    root_ids = sorted({root.pk for root in roots.values()})
+    members = people.id_sets(root_ids)
+    addresses = contacts.deliverable(root_ids, Channel.EMAIL)
+    named: dict[int, set[int]] = defaultdict(set)
+    purposes: dict[str, set[int]] = defaultdict(set)
+    for code, profile_id, context in asked:
+        kind = registry.find(code)
+        if kind is None or profile_id not in roots:
+            continue
+        root_id = roots[profile_id].pk
+        if kind.to == "contact":
+            named[int(context.get("contact_id", 0))].add(root_id)
+        elif kind.consent_purpose:
+            purposes[kind.consent_purpose].add(root_id)
+    by_contact = {}
+    if named:
+        all_members = {member for ids in named.values() for root in ids for member in members[root]}
+        for contact in contacts.of(all_members).filter(pk__in=list(named)):
+            by_contact[contact.pk] = contacts.Address(
+                contact.pk,
+                contact.profile_id,
+                contact.channel,
+                contact.value,
+                contact.value_hash,
+                contact.verified_at,
+            )
+    hashes = {address.value_hash for address in (*addresses.values(), *by_contact.values())}
+    refusals: dict[tuple[int, str], str] = {}
+    for purpose in sorted(purposes):
+        allowed = consents.allowed(purposes[purpose], purpose=purpose, channel=Channel.EMAIL)
+        refused = {root_id for root_id, yes in allowed.items() if not yes}
+        if refused:
+            refusals |= _reasons(refused, members=members, addresses=addresses, purpose=purpose)
+    return Gates(
+        roots=roots,
+        members=members,
+        addresses=addresses,
+        by_contact=by_contact,
+        refusals=refusals,
+        suppressed=consents.suppressed(hashes, purpose="", channel=Channel.EMAIL),
+    )
+
+
+def address_for(gates: Gates, kind: MessageKind, root_id: int, context: dict[str, Any]) -> tuple[Any, str]:
+    """The address to use, or None and the reason why there is none we may use."""
+    if kind.to == "contact":
+        address = gates.by_contact.get(int(context.get("contact_id", 0)))
+        if address is not None and address.profile_id not in gates.members[root_id]:
+            address = None
+    else:
+        address = gates.addresses.get(root_id)
+    if address is None:
+        return None, Reason.NO_ADDRESS
+    if kind.consent_purpose and (root_id, kind.consent_purpose) in gates.refusals:
+        return None, gates.refusals[(root_id, kind.consent_purpose)]
+    if address.value_hash in gates.suppressed:
+        return None, Reason.SUPPRESSED
+    return address, ""
+
+
+def envelope_for(
+    message_id: int,
+    root_id: int,
+    kind: MessageKind,
+    address: contacts.Address,
+    rendered: rendering.Rendered,
+    date: str,
+) -> Envelope:
+    """The e-mail of a rendered message, with the links of its reader."""
+    links_token = tokens.make("inbox", {"p": root_id})
+    unsubscribe = ""
+    if not kind.is_transactional:
+        token = tokens.make("unsubscribe", {"m": message_id, "c": address.id, "u": kind.consent_purpose})
+        unsubscribe = f"{settings.BASE_URL}/u/{token}/"
+    return Envelope(
+        message_id=message_id,
+        address=address.value,
+        subject=rendered.subject,
+        body=rendered.body,
+        language=rendered.language,
+        date=date,
+        inbox_url="" if kind.to == "contact" else f"{settings.BASE_URL}/me/{links_token}/",
+        unsubscribe_url=unsubscribe,
+    )
+
+
+def render_for(kind: MessageKind, root: Any, context: dict[str, Any]) -> rendering.Rendered:
+    """Render for this reader: their language and zone, else the organisation's. Raises TemplateFault."""
+    default = knobs.get("lifecycle.default_language")
+    values = {
+        "person": {
+            "name": root.display_name,
+            "family_name": root.family_name,
+            "given_name": root.given_name,
+        },
+        "organisation": {"name": knobs.get("lifecycle.organisation_name")},
+        "links": {
+            "inbox": f"{settings.BASE_URL}/me/{tokens.make('inbox', {'p': root.pk})}/",
+            "home": f"{settings.BASE_URL}/",
+        },
+        **context,
+    }
+    zone = quiet_hours.zone_of(root.time_zone).key
+    return rendering.render(
+        kind, values, language=root.language or default, time_zone=zone, default_language=default
+    )
+
+
+def _claim(*, token: uuid.UUID, now: datetime, limit: int) -> list[tuple[int, int, int]]:
+    """Lease due messages; (id, profile id, claims) of each. Lease clocks are the database's."""
+    return sorted(
+        hotpath.fetch(
+            """
+            UPDATE lifecycle_outboundmessage AS m
+               SET claims = claims + 1, claim_token = %s, lease_until = clock_timestamp() + %s
+             WHERE m.id IN (
+                   SELECT id FROM lifecycle_outboundmessage
+                    WHERE decision IN ('queued', 'held') AND run_at <= %s
+                      AND (lease_until IS NULL OR lease_until < clock_timestamp())
+                    ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
+            RETURNING m.id, m.profile_id, m.claims
+            """,
+            [token, lease(), now, limit],
+        )
+    )
+
+
+def _decide_group(rows: Sequence[tuple[int, int, int]], *, batch: Batch, now: datetime) -> None:
+    ids = [row[0] for row in rows]
+    with transaction.atomic():
+        # People first, then messages: whoever cancels messages takes the locks in the same order.
+        roots = profiles.lock_roots({row[1] for row in rows})
+        messages = list(
+            OutboundMessage.objects.select_for_update()
+            .filter(pk__in=ids, claim_token=batch.token, decision__in=OPEN_DECISIONS)
+            .order_by("pk")
+        )
+        if not messages:
+            return
+        asked = [(message.kind, message.profile_id, message.context) for message in messages]
+        gates = read_gates(asked, roots=roots)
+        verdicts = _verdicts(messages, gates=gates, now=now)
+        _cap(messages, verdicts, now=now)
+        _write(messages, verdicts, now=now)
+        parcels = _write_deliveries(messages, verdicts, token=batch.token, offset=len(batch.parcels), now=now)
+        _record(messages, verdicts, now=now)
+    batch.parcels += parcels
+    batch.counts.update(verdict.decision for verdict in verdicts)
+
+
+def _verdicts(messages: list[OutboundMessage], *, gates: Gates, now: datetime) -> list[Verdict]:
+    zones: dict[str, datetime | None] = {}
+    told = _told_before(messages, gates)
+    verdicts = []
+    for message in messages:
+        verdict = _verdict(message, gates=gates, zones=zones, told=told, now=now)
+        if verdict.decision == Decision.SENT:
+            told.add((verdict.root_id, message.kind, message.subject_key))
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _verdict(
+    message: OutboundMessage,
+    *,
+    gates: Gates,
+    zones: dict[str, datetime | None],
+    told: set[tuple[int, str, str]],
+    now: datetime,
+) -> Verdict:
+    root = gates.roots[message.profile_id]
+    kind = registry.find(message.kind)
+    if kind is None:
+        return Verdict(Decision.FAILED, Reason.UNKNOWN_KIND, root_id=root.pk)
+    if message.claims > MAX_CLAIMS:
+        reason = message.reason if message.reason == Reason.TEMPLATE_ERROR else Reason.TOO_MANY_CLAIMS
+        return Verdict(Decision.FAILED, reason, root_id=root.pk)
+    if root.erased_at is not None:
+        return Verdict(Decision.DROPPED, Reason.ERASED, root_id=root.pk)
+    if message.expires_at is not None and message.expires_at <= now:
+        return Verdict(Decision.DROPPED, Reason.EXPIRED, root_id=root.pk)
+    if (root.pk, message.kind, message.subject_key) in told:
+        return Verdict(Decision.DROPPED, Reason.DUPLICATE, root_id=root.pk)
+    address, refusal = None, ""
+    if Channel.EMAIL in kind.channels:
+        address, refusal = address_for(gates, kind, root.pk, message.context)
+    # What we owe somebody can always be read in their inbox; an offer or a greeting goes by consent or not at all.
+    to_inbox = Channel.IN_APP in kind.channels and (not refusal or kind.message_class not in CAPPED_CLASSES)
+    if not refusal and waits_for_morning(kind):
+        if root.time_zone not in zones:
+            zones[root.time_zone] = quiet_hours.next_allowed(root.time_zone, now=now)
+        morning = zones[root.time_zone]
+        if morning is not None:
+            return Verdict(Decision.HELD, Reason.QUIET_HOURS, run_at=morning, root_id=root.pk)
+    rendered = None
+    if not refusal or to_inbox:
+        try:
+            rendered = render_for(kind, root, message.context)
+        except rendering.TemplateFault as fault:
+            logger.warning("message %s cannot be rendered: %s", message.pk, fault)
+            return Verdict(
+                Decision.HELD,
+                Reason.TEMPLATE_ERROR,
+                run_at=now + TEMPLATE_RETRY,
+                root_id=root.pk,
+                keep_claims=True,
+            )
+    return Verdict(
+        Decision.DROPPED if refusal else Decision.SENT,
+        refusal,
+        root_id=root.pk,
+        address=address,
+        rendered=rendered,
+        language=rendered.language if rendered else "",
+        to_inbox=to_inbox,
+    )
+
+
+def waits_for_morning(kind: MessageKind) -> bool:
+    """Whether quiet hours hold this kind back."""
+    if kind.message_class == MessageClass.SERVICE:
+        return knobs.get("lifecycle.service_waits_for_morning")
+    return not kind.is_transactional
+
+
+def _told_before(messages: list[OutboundMessage], gates: Gates) -> set[tuple[int, str, str]]:
+    """(root, kind, key) that another profile of the same person was sent before the two became one."""
+    root_of = {member: root for root, ids in gates.members.items() if len(ids) > 1 for member in ids}
+    if not root_of:
+        return set()
+    keys = {
+        message.subject_key for message in messages if gates.roots[message.profile_id].pk in gates.members
+    }
+    sent = OutboundMessage.objects.filter(
+        profile_id__in=sorted(root_of), subject_key__in=keys, decision=Decision.SENT
+    ).values_list("profile_id", "kind", "subject_key")
+    return {(root_of[profile_id], kind, key) for profile_id, kind, key in sent}
+
+
+def _reasons(
+    root_ids: set[int], *, members: dict[int, list[int]], addresses: dict[int, contacts.Address], purpose: str
+) -> dict[tuple[int, str], str]:
+    """Why each of these may not be written to: they said no, their address is barred, or they never said yes."""
+    root_of = {member: root for root in root_ids for member in members[root]}
+    withdrawn = {
+        root_of[profile_id]
+        for profile_id in consents.history(root_of)
+        .filter(purpose=purpose, channel=Channel.EMAIL, granted=False)
+        .order_by()
+        .values_list("profile_id", flat=True)
+    }
+    barred = consents.suppressed(
+        {addresses[root].value_hash for root in root_ids if root in addresses},
+        purpose=purpose,
+        channel=Channel.EMAIL,
+    )
+    found: dict[tuple[int, str], str] = {}
+    for root in root_ids:
+        if root in withdrawn:
+            reason = Reason.UNSUBSCRIBED
+        elif root in addresses and addresses[root].value_hash in barred:
+            reason = Reason.SUPPRESSED
+        else:
+            reason = Reason.NO_CONSENT
+        found[(root, purpose)] = reason
+    return found
+
+
+def _cap(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: datetime) -> None:
+    """Spend the contact-pressure budget for what would go out; over budget becomes a dropped message."""
+    wanted = []
+    for message, verdict in zip(messages, verdicts, strict=True):
+        kind = registry.find(message.kind)
+        if verdict.decision == Decision.SENT and kind is not None and not kind.is_transactional:
+            wanted.append((verdict.root_id, kind.message_class, _cause(message)))
+    if not wanted:
+        return
+    refused = pressure.reserve(wanted, now=now)
+    for place, message in enumerate(messages):
+        if _cause(message) in refused:
+            verdicts[place] = Verdict(Decision.DROPPED, Reason.FREQUENCY_CAP, root_id=verdicts[place].root_id)
+
+
+def _cause(message: OutboundMessage) -> str:
+    return f"lifecycle.message:{message.pk}"
+
+
+def _write(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: datetime) -> None:
+    """All decisions in one statement, all inbox copies in another."""
+    held = [verdict.decision == Decision.HELD for verdict in verdicts]
+    hotpath.fetch(
+        """
+        UPDATE lifecycle_outboundmessage AS m
+           SET decision = v.decision, reason = v.reason, language = v.language,
+               run_at = COALESCE(v.run_at, m.run_at), decided_at = v.decided_at,
+               claims = CASE WHEN v.keep_claims THEN m.claims ELSE 0 END, claim_token = NULL, lease_until = NULL
+          FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+                      %s::boolean[])
+               AS v(id, decision, reason, language, run_at, decided_at, keep_claims)
+         WHERE m.id = v.id
+        """,
+        [
+            [message.pk for message in messages],
+            [str(verdict.decision) for verdict in verdicts],
+            [str(verdict.reason) for verdict in verdicts],
+            [verdict.language for verdict in verdicts],
+            [verdict.run_at for verdict in verdicts],
+            [None if waits else now for waits in held],
+            [verdict.keep_claims for verdict in verdicts],
+        ],
+    )
+    copies = [
+        (message.pk, verdict.root_id, verdict.rendered.subject, verdict.rendered.body)
+        for message, verdict in zip(messages, verdicts, strict=True)
+        if verdict.to_inbox and verdict.rendered is not None
+    ]
+    if copies:
+        hotpath.fetch(
+            """
+            INSERT INTO lifecycle_inboxitem (message_id, profile_id, subject, body, created_at)
+            SELECT message_id, profile_id, subject, body, %s
+              FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[])
+                   AS c(message_id, profile_id, subject, body)
+            """,
+            [now, *(list(column) for column in zip(*copies, strict=True))],
+        )
+
+
+def _write_deliveries(
+    messages: list[OutboundMessage],
+    verdicts: list[Verdict],
+    *,
+    token: uuid.UUID | None,
+    offset: int,
+    now: datetime,
+) -> list[Parcel]:
+    """The e-mails as deliveries of this run, claimed from birth, and the run itself."""
+    date = mime.http_date(now)
+    parcels = []
+    for message, verdict in zip(messages, verdicts, strict=True):
+        if verdict.decision != Decision.SENT or verdict.address is None or verdict.rendered is None:
+            continue
+        kind = registry.get(message.kind)
+        envelope = envelope_for(message.pk, verdict.root_id, kind, verdict.address, verdict.rendered, date)
+        parcels.append(
+            Parcel(
+                message_id=message.pk,
+                kind=kind,
+                contact_id=verdict.address.id,
+                envelope=envelope,
+                first_try_at=now,
+            )
+        )
+    if not parcels:
+        return parcels
+    hotpath.fetch(
+        "INSERT INTO lifecycle_sendrun (token, position, in_flight, lease_until, started_at)"
+        " VALUES (%s, 0, false, clock_timestamp() + %s, clock_timestamp()) ON CONFLICT DO NOTHING",
+        [token, lease()],
+    )
+    hashes = {
+        message.pk: verdict.address.value_hash
+        for message, verdict in zip(messages, verdicts, strict=True)
+        if verdict.address is not None
+    }
+    made = dict(
+        hotpath.fetch(
+            """
+            INSERT INTO lifecycle_delivery (message_id, channel, contact_id, address_hash, status, run, position,
+                                            attempts, provider_ref, error, gaps, created_at, claimed_at)
+            SELECT message_id, 'email', contact_id, address_hash, 'claimed', %s, position, 0, '', '', 0, %s, %s
+              FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::int[])
+                   AS d(message_id, contact_id, address_hash, position)
+            RETURNING message_id, id
+            """,
+            [
+                token,
+                now,
+                now,
+                [parcel.message_id for parcel in parcels],
+                [parcel.contact_id for parcel in parcels],
+                [hashes[parcel.message_id] for parcel in parcels],
+                list(range(offset + 1, offset + 1 + len(parcels))),
+            ],
+        )
+    )
+    for parcel in parcels:
+        parcel.delivery_id = made[parcel.message_id]
+    return parcels
+
+
+def _record(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: datetime) -> None:
+    """One touchpoint per message that went out, in the transaction of its decision."""
+    events = [
+        touchpoints.Event(
+            kind="lifecycle.message.sent",
+            occurred_at=now,
+            message_id=f"lifecycle.message.sent:{message.pk}",
+            profile_id=verdict.root_id,
+            channel=Channel.EMAIL.value if verdict.address is not None else Channel.IN_APP.value,
+            properties={
+                "message_id": message.pk,
+                "message_kind": message.kind,
+                "subject_key": message.subject_key,
+            },
+        )
+        for message, verdict in zip(messages, verdicts, strict=True)
+        if verdict.decision == Decision.SENT
+    ]
+    if events:
+        touchpoints.record(events, source=None, actor=ACTOR, now=now)

@@ -1,0 +1,213 @@
+"""One connection to the mail server for a whole batch, and an honest answer per e-mail.
+
+With Django's SMTP backend the bytes go over its raw connection, commands in one packet where the server allows
+it (RFC 2920); any other backend (console, file, a provider's) gets an EmailMessage. The answer tells apart what
+policy has to tell apart: handed over, refused for now, refused for good, not reachable, fate unknown.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from django.core import mail
+from django.core.mail.backends.smtp import EmailBackend
+
+from lifecycle.services import mime
+from lifecycle.services.mime import Envelope
+
+TIMEOUT_SECONDS: Final = 20
+MESSAGES_PER_CONNECTION: Final = 10_000
+REST_SECONDS: Final = 10.0
+_DOT = re.compile(rb"^\.", re.MULTILINE)
+
+
+class Answer(Enum):
+    """What the other side said, or did not say."""
+
+    SENT = "sent"
+    TEMPORARY = "temporary"
+    NO_SUCH_ADDRESS = "no_such_address"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"  # surely not handed over
+    UNKNOWN = "unknown"  # the connection broke after the message had gone out
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer, with the server's code and first line (never an address)."""
+
+    answer: Answer
+    detail: str = ""
+
+
+SENT: Final = Outcome(Answer.SENT)
+
+
+class Mailer:
+    """A context manager; opens its connection with the first e-mail and keeps it."""
+
+    def __init__(self) -> None:
+        self._backend: Any = None
+        self._smtp: Any = None
+        self._sent = 0
+        self._pipelining = False
+        self._rests_until = 0.0
+        self._from = mime.from_address()
+        self._mail_from = f"MAIL FROM:<{self._from}>".encode("ascii", "replace")
+
+    def __enter__(self) -> Mailer:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def send(self, envelope: Envelope) -> Outcome:
+        """Hand over one e-mail. Never raises for what the network or the server does."""
+        if not mime.is_address(envelope.address):
+            return Outcome(Answer.NO_SUCH_ADDRESS, "not an address")
+        if time.monotonic() < self._rests_until:
+            # the server is away: the caller goes on deciding, and does not wait for a time-out per batch
+            return Outcome(Answer.UNREACHABLE, "resting")
+        try:
+            self._open()
+        except (OSError, smtplib.SMTPException) as error:
+            self._forget()
+            self._rests_until = time.monotonic() + REST_SECONDS
+            return Outcome(Answer.UNREACHABLE, _describe(error))
+        if self._smtp is not None:
+            return self._send_raw(envelope)
+        return self._send_message(envelope)
+
+    def close(self) -> None:
+        """Say goodbye; a server that is gone already is no fault."""
+        if self._backend is not None:
+            try:
+                self._backend.close()
+            except (OSError, smtplib.SMTPException):
+                pass
+        self._backend = self._smtp = None
+        self._sent = 0
+
+    def _open(self) -> None:
+        if self._backend is not None:
+            if self._sent < MESSAGES_PER_CONNECTION:
+                return
+            self.close()
+        backend = mail.get_connection(fail_silently=False)
+        if isinstance(backend, EmailBackend):
+            backend.timeout = backend.timeout or TIMEOUT_SECONDS
+        backend.open()
+        self._backend = backend
+        if isinstance(backend, EmailBackend):
+            self._smtp = backend.connection
+            self._smtp.ehlo_or_helo_if_needed()
+            self._pipelining = self._smtp.has_extn("pipelining")
+
+    def _forget(self) -> None:
+        """Drop a broken connection without a word."""
+        if self._smtp is not None:
+            self._smtp.close()
+        self._backend = self._smtp = None
+        self._sent = 0
+
+    def _send_raw(self, envelope: Envelope) -> Outcome:
+        content = envelope.as_bytes()
+        if b"\n." in content:
+            content = _DOT.sub(b"..", content)
+        smtp = self._smtp
+        handed_over = False
+        try:
+            refusal = self._announce(smtp, envelope.address.encode())
+            if refusal is not None:
+                return refusal
+            handed_over = True
+            smtp.sock.sendall(content + b".\r\n")
+            code, text = smtp.getreply()
+        except (OSError, smtplib.SMTPException) as error:
+            self._forget()
+            return Outcome(Answer.UNKNOWN if handed_over else Answer.UNREACHABLE, _describe(error))
+        self._sent += 1
+        if code == 250:
+            return SENT
+        return self._refused(code, text)
+
+    def _announce(self, smtp: Any, address: bytes) -> Outcome | None:
+        """MAIL, RCPT and DATA; None when the server waits for the content."""
+        recipient = b"RCPT TO:<" + address + b">"
+        if self._pipelining:
+            smtp.sock.sendall(b"\r\n".join((self._mail_from, recipient, b"DATA\r\n")))
+            replies = [smtp.getreply(), smtp.getreply(), smtp.getreply()]
+        else:
+            replies = []
+            for command in (self._mail_from, recipient, b"DATA"):
+                smtp.sock.sendall(command + b"\r\n")
+                replies.append(smtp.getreply())
+                if replies[-1][0] >= 400:
+                    break
+        for place, (code, text) in enumerate(replies):
+            if code < 400:
+                continue
+            if len(replies) == 3 and replies[2][0] == 354:
+                # the server waits for content although it refused a command: give it none
+                smtp.sock.sendall(b".\r\n")
+                smtp.getreply()
+            self._reset()
+            if place == 1 and code >= 500:
+                return Outcome(Answer.NO_SUCH_ADDRESS, _line(code, text))
+            if place == 0 and code >= 500:
+                # our own sender is refused: no fault of the recipient, so wait for staff to mend it
+                return Outcome(Answer.TEMPORARY, _line(code, text))
+            return self._refused(code, text)
+        return None
+
+    def _refused(self, code: int, text: bytes) -> Outcome:
+        if code == 421:
+            self._forget()
+            return Outcome(Answer.UNREACHABLE, _line(code, text))
+        return Outcome(Answer.REFUSED if code >= 500 else Answer.TEMPORARY, _line(code, text))
+
+    def _reset(self) -> None:
+        try:
+            self._smtp.rset()
+        except (OSError, smtplib.SMTPException):
+            self._forget()
+
+    def _send_message(self, envelope: Envelope) -> Outcome:
+        message = mail.EmailMultiAlternatives(
+            subject=envelope.subject,
+            body=envelope.text().decode(),
+            from_email=mime.from_header(envelope.sender),
+            to=[envelope.address],
+            headers=dict(envelope.headers()),
+            connection=self._backend,
+        )
+        message.attach_alternative(envelope.html().decode(), "text/html")
+        try:
+            self._backend.send_messages([message])
+        except smtplib.SMTPRecipientsRefused as error:
+            code = next(iter(error.recipients.values()))[0]
+            answer = Answer.NO_SUCH_ADDRESS if code >= 500 else Answer.TEMPORARY
+            return Outcome(answer, str(code))
+        except smtplib.SMTPResponseException as error:
+            return self._refused(error.smtp_code, error.smtp_error or b"")
+        except Exception as error:  # a provider's backend raises what it likes, and may have sent
+            self._forget()
+            return Outcome(Answer.UNKNOWN, _describe(error))
+        self._sent += 1
+        return SENT
+
+
+def _line(code: int, text: bytes | str) -> str:
+    """The code and the enhanced status alone: the rest of the line may quote the address."""
+    words = (text if isinstance(text, str) else text.decode("ascii", "replace")).split()
+    status = words[0] if words and re.fullmatch(r"[245]\.\d{1,3}\.\d{1,3}", words[0]) else ""
+    return f"{code} {status}".strip()
+
+
+def _describe(error: Exception) -> str:
+    return type(error).__name__

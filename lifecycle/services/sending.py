@@ -1,0 +1,334 @@
+"""Handing over e-mail, outside every transaction, so that a crash leaves at most one message in doubt per task.
+
+A run holds a lease over its deliveries and points at the one in flight. Before each e-mail the pointer moves on
+and is committed: one tiny write that settles the previous one and marks the next. After a crash, whoever finds
+the lease expired reads the pointer: what is behind it went out, what is ahead of it did not, and the one under
+it is a gap: logged, counted, and then up to the policy of its kind (once more, or never).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection, transaction
+from django.db.models import F, Func
+
+from crm.kernel import knobs
+from crm.services import contacts, hotpath, profiles, quiet_hours
+from lifecycle import registry
+from lifecycle.models import Delivery, OutboundMessage, SendRun
+from lifecycle.services import deciding, mime, rendering
+from lifecycle.services.deciding import Batch, Parcel
+from lifecycle.services.mailer import Answer, Mailer, Outcome
+from lifecycle.states import Decision, DeliveryStatus, Reason
+
+logger = logging.getLogger(__name__)
+
+# A batch that a slow server drags out is given back, so that its rest is checked again before it goes.
+RUN_SECONDS: Final = 20.0
+FIRST_BACKOFF: Final = timedelta(minutes=1)
+LONGEST_BACKOFF: Final = timedelta(hours=4)
+UNREACHABLE_PAUSE: Final = timedelta(seconds=60)
+MAX_GAPS: Final = 1
+
+
+@dataclass(slots=True)
+class SendResult:
+    """What happened to the parcels of one run."""
+
+    sent: int = 0
+    failed: int = 0
+    waiting: int = 0
+    unreachable: bool = False
+
+
+class LeaseLost(Exception):
+    """Somebody else has taken the run over: stop, and write nothing more."""
+
+
+def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
+    """Hand over the parcels of a batch one by one and settle them."""
+    result = SendResult()
+    parcels, token = batch.parcels, batch.token
+    if not parcels or token is None:
+        return result
+    deadline = time.monotonic() + RUN_SECONDS
+    position = 0
+    try:
+        for place, parcel in enumerate(parcels, start=1):
+            if time.monotonic() > deadline:
+                break
+            _point_at(token, place)
+            position = place
+            outcome = mailer.send(parcel.envelope)
+            if outcome.answer is Answer.SENT:
+                result.sent += 1
+                continue
+            _settle_other(parcel, outcome, token=token, now=now, result=result)
+            if outcome.answer is Answer.UNREACHABLE:
+                result.unreachable = True
+                break
+        _finish(
+            token, upto=position, pause=UNREACHABLE_PAUSE if result.unreachable else timedelta(0), now=now
+        )
+        result.waiting += len(parcels) - position
+    except LeaseLost:
+        logger.warning("run %s lost its lease at position %s", token, position)
+    return result
+
+
+def recover(*, now: datetime) -> int:
+    """Take over runs whose lease has expired. Returns the number of gaps found."""
+    if not hotpath.fetch("SELECT 1 FROM lifecycle_sendrun WHERE lease_until < clock_timestamp() LIMIT 1", []):
+        return 0
+    gaps = 0
+    with transaction.atomic():
+        for token, position, in_flight in hotpath.fetch(
+            """
+            DELETE FROM lifecycle_sendrun WHERE token IN (
+                   SELECT token FROM lifecycle_sendrun WHERE lease_until < clock_timestamp()
+                    ORDER BY token FOR UPDATE SKIP LOCKED)
+            RETURNING token, position, in_flight
+            """,
+            [],
+        ):
+            claimed = Delivery.objects.filter(run=token, status=DeliveryStatus.CLAIMED)
+            behind = (
+                claimed.filter(position__lt=position) if in_flight else claimed.filter(position__lte=position)
+            )
+            _settle_sent(behind)
+            if in_flight:
+                for delivery in claimed.filter(position=position).select_related("message"):
+                    gaps += 1
+                    _open_gap(delivery, now=now)
+            Delivery.objects.filter(run=token, status=DeliveryStatus.CLAIMED).update(
+                status=DeliveryStatus.QUEUED, run=None, next_attempt_at=now
+            )
+    return gaps
+
+
+def claim_retries(*, now: datetime, limit: int) -> Batch:
+    """Claim deliveries that are due for another try, after checking again who may be written to."""
+    batch = Batch()
+    due = "SELECT 1 FROM lifecycle_delivery WHERE status = 'queued' AND next_attempt_at <= %s LIMIT 1"
+    if not hotpath.fetch(due, [now]):
+        return batch
+    with transaction.atomic():
+        rows = hotpath.fetch(
+            """
+            SELECT m.profile_id, d.id FROM lifecycle_delivery d JOIN lifecycle_outboundmessage m ON m.id = d.message_id
+             WHERE d.status = 'queued' AND d.next_attempt_at <= %s ORDER BY d.next_attempt_at, d.id LIMIT %s
+            """,
+            [now, limit],
+        )
+        roots = profiles.lock_roots({profile_id for profile_id, _ident in rows})
+        deliveries = list(
+            Delivery.objects.select_for_update(of=("self",), skip_locked=True)
+            .select_related("message")
+            .filter(pk__in=[ident for _profile, ident in rows], status=DeliveryStatus.QUEUED)
+            .order_by("pk")
+        )
+        if not deliveries:
+            return batch
+        batch.claimed, batch.token = len(deliveries), uuid.uuid4()
+        asked = [(row.message.kind, row.message.profile_id, row.message.context) for row in deliveries]
+        gates = deciding.read_gates(asked, roots=roots)
+        date = mime.http_date(now)
+        for delivery in deliveries:
+            _claim_retry(delivery, batch=batch, gates=gates, date=date, now=now)
+        if batch.parcels:
+            SendRun.objects.create(token=batch.token, lease_until=now)
+            hotpath.fetch(
+                "UPDATE lifecycle_sendrun SET lease_until = clock_timestamp() + %s WHERE token = %s",
+                [deciding.lease(), batch.token],
+            )
+    return batch
+
+
+def _claim_retry(
+    delivery: Delivery, *, batch: Batch, gates: deciding.Gates, date: str, now: datetime
+) -> None:
+    message, kind = delivery.message, registry.find(delivery.message.kind)
+    root = gates.roots[message.profile_id]
+    if kind is None:
+        return _fail(delivery, Reason.UNKNOWN_KIND, now=now)
+    if root.erased_at is not None:
+        return _fail(delivery, Reason.ERASED, now=now)
+    if now - delivery.created_at > timedelta(hours=knobs.get("lifecycle.give_up_hours")):
+        return _fail(delivery, Reason.GAVE_UP, now=now)
+    address, refusal = deciding.address_for(gates, kind, root.pk, message.context)
+    if address is None:
+        return _fail(delivery, refusal, now=now)
+    if deciding.waits_for_morning(kind):
+        morning = quiet_hours.next_allowed(root.time_zone, now=now)
+        if morning is not None:
+            Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=morning)
+            return None
+    try:
+        rendered = deciding.render_for(kind, root, message.context)
+    except rendering.TemplateFault:
+        Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=now + deciding.TEMPLATE_RETRY)
+        return None
+    envelope = deciding.envelope_for(message.pk, root.pk, kind, address, rendered, date)
+    batch.parcels.append(
+        Parcel(
+            message_id=message.pk,
+            kind=kind,
+            contact_id=address.id,
+            envelope=envelope,
+            delivery_id=delivery.pk,
+            attempts=delivery.attempts,
+            first_try_at=delivery.created_at,
+        )
+    )
+    Delivery.objects.filter(pk=delivery.pk).update(
+        status=DeliveryStatus.CLAIMED,
+        run=batch.token,
+        position=len(batch.parcels),
+        contact_id=address.id,
+        address_hash=address.value_hash,
+        claimed_at=now,
+        next_attempt_at=None,
+    )
+    return None
+
+
+_POINT = (
+    b"UPDATE lifecycle_sendrun SET position = $2, in_flight = true, lease_until = clock_timestamp() + $3::interval"
+    b" WHERE token = $1 AND position < $2"
+)
+
+
+def _point_at(token: uuid.UUID, position: int) -> None:
+    """Settle the previous delivery and mark the next, durably: the one write per e-mail.
+
+    Straight through libpq: this statement runs once per message, and the layers above it would cost more than
+    the statement. Outside a transaction it is its own commit. Raises LeaseLost.
+    """
+    connection.ensure_connection()
+    pgconn = connection.connection.pgconn
+    result = pgconn.exec_params(
+        _POINT, [str(token).encode(), str(position).encode(), b"%d s" % deciding.lease().seconds]
+    )
+    if result.error_message:
+        raise LeaseLost(result.error_message.decode(errors="replace"))
+    if result.command_tuples != 1:
+        raise LeaseLost
+
+
+def _finish(token: uuid.UUID, *, upto: int, pause: timedelta, now: datetime) -> None:
+    """Settle what went out, give back what was not touched, and let go of the run."""
+    with transaction.atomic():
+        if not hotpath.fetch("DELETE FROM lifecycle_sendrun WHERE token = %s RETURNING 1", [token]):
+            raise LeaseLost
+        claimed = Delivery.objects.filter(run=token, status=DeliveryStatus.CLAIMED)
+        _settle_sent(claimed.filter(position__lte=upto))
+        claimed.filter(position__gt=upto).update(
+            status=DeliveryStatus.QUEUED, run=None, next_attempt_at=now + pause
+        )
+
+
+class _DatabaseClock(Func):
+    """When it really was: a run may last longer than the moment it was given as `now`."""
+
+    function = "clock_timestamp"
+
+
+def _settle_sent(deliveries: Any) -> None:
+    deliveries.update(
+        status=DeliveryStatus.SENT,
+        settled_at=_DatabaseClock(),
+        attempts=F("attempts") + 1,
+        run=None,
+        error="",
+    )
+
+
+def _settle_other(
+    parcel: Parcel, outcome: Outcome, *, token: uuid.UUID, now: datetime, result: SendResult
+) -> None:
+    """Everything but success, in a transaction of its own that still carries the claim."""
+    with transaction.atomic():
+        delivery = (
+            Delivery.objects.select_for_update(of=("self",))
+            .select_related("message")
+            .filter(pk=parcel.delivery_id, run=token, status=DeliveryStatus.CLAIMED)
+            .first()
+        )
+        if delivery is None:
+            raise LeaseLost
+        if outcome.answer is Answer.UNKNOWN:
+            _open_gap(delivery, now=now)
+            result.waiting += 1
+        elif outcome.answer is Answer.UNREACHABLE:
+            # not this message's fault: the attempt does not count
+            _wait(delivery, until=now + UNREACHABLE_PAUSE, error=outcome.detail)
+            result.waiting += 1
+        elif outcome.answer is Answer.TEMPORARY:
+            attempts = delivery.attempts + 1
+            backoff = min(FIRST_BACKOFF * 4 ** (attempts - 1), LONGEST_BACKOFF)
+            _wait(delivery, until=now + backoff, error=outcome.detail, attempts=attempts)
+            result.waiting += 1
+        else:
+            no_address = outcome.answer is Answer.NO_SUCH_ADDRESS
+            _fail(
+                delivery, Reason.BOUNCED if no_address else Reason.REFUSED, error=outcome.detail, now=now,
+                attempts=delivery.attempts + 1,
+            )  # fmt: skip
+            if no_address:
+                contacts.mark_bounced(parcel.contact_id, actor=deciding.ACTOR, now=now)
+            result.failed += 1
+
+
+def _wait(delivery: Delivery, *, until: datetime, error: str, attempts: int | None = None) -> None:
+    Delivery.objects.filter(pk=delivery.pk).update(
+        status=DeliveryStatus.QUEUED,
+        run=None,
+        next_attempt_at=until,
+        error=error[:200],
+        attempts=delivery.attempts if attempts is None else attempts,
+    )
+
+
+def _fail(
+    delivery: Delivery, reason: str, *, now: datetime, error: str = "", attempts: int | None = None
+) -> None:
+    """The e-mail will not go: so says the decision record too."""
+    Delivery.objects.filter(pk=delivery.pk).update(
+        status=DeliveryStatus.FAILED,
+        run=None,
+        next_attempt_at=None,
+        settled_at=now,
+        error=(error or str(reason))[:200],
+        attempts=delivery.attempts if attempts is None else attempts,
+    )
+    OutboundMessage.objects.filter(pk=delivery.message_id, decision=Decision.SENT).update(
+        decision=Decision.FAILED, reason=reason, decided_at=now
+    )
+
+
+def _open_gap(delivery: Delivery, *, now: datetime) -> None:
+    """It may have been handed over. Say so, count it, and follow the policy of its kind."""
+    kind = registry.find(delivery.message.kind)
+    gaps = delivery.gaps + 1
+    again = kind is not None and kind.resend_unknown and gaps <= MAX_GAPS
+    logger.warning(
+        "delivery %s of message %s: fate unknown (gap %s), %s",
+        delivery.pk, delivery.message_id, gaps, "sent once more" if again else "not sent again",
+    )  # fmt: skip
+    Delivery.objects.filter(pk=delivery.pk).update(
+        status=DeliveryStatus.QUEUED if again else DeliveryStatus.UNKNOWN,
+        run=None,
+        gaps=gaps,
+        gap_at=now,
+        attempts=delivery.attempts + 1,
+        next_attempt_at=now if again else None,
+        settled_at=None if again else now,
+    )
+    if not again:
+        OutboundMessage.objects.filter(pk=delivery.message_id).update(reason=Reason.UNKNOWN_FATE)

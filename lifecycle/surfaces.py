@@ -1,0 +1,1 @@
+"""Where lifecycle appears on pages of others."""

@@ -1,0 +1,37 @@
+"""Celery entry points of lifecycle."""
+
+import time
+
+from celery import shared_task
+
+from crm.kernel import clock, jobs
+from lifecycle.services import enrolments, messages
+from lifecycle.services.mailer import Mailer
+
+WORK_SECONDS = 60
+
+
+@shared_task(name=messages.TASK)
+def deliver(shard: int = 0) -> None:
+    """Send what is due until nothing is left or a minute has passed. Shards are workers side by side."""
+    jobs.awake(messages.TASK, shard=shard)
+    started = time.monotonic()
+    with Mailer() as mailer:
+        while True:
+            done = messages.deliver(now=clock.now(), mailer=mailer)
+            if not done.claimed:
+                return
+            if time.monotonic() - started > WORK_SECONDS:
+                jobs.wake(messages.TASK, shard=shard)
+                return
+
+
+@shared_task(name=enrolments.TASK)
+def advance_journeys() -> None:
+    """Move everybody on whose next step is due."""
+    jobs.awake(enrolments.TASK)
+    started = time.monotonic()
+    while enrolments.advance(now=clock.now()).claimed:
+        if time.monotonic() - started > WORK_SECONDS:
+            jobs.wake(enrolments.TASK)
+            return
