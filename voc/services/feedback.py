@@ -255,6 +255,15 @@ def read_text(text: str) -> str:
     return text
 
 
+def person(who: Person, *, actor: Actor, now: datetime) -> int:
+    """The root profile of somebody a trusted caller names. Raises Invalid, NotFound."""
+    with transaction.atomic():
+        profile_id = _person(who, trusted=True, actor=actor, now=now)
+    if profile_id is None:
+        raise Invalid(_("At least one identifier is needed."), code="no_identifier", field="person")
+    return profile_id
+
+
 def _person(person: Person, *, trusted: bool, actor: Actor, now: datetime) -> int | None:
     """The root profile behind a voice, or None for somebody who left nothing."""
     if person.profile_id is not None:

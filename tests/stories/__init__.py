@@ -1,0 +1,1 @@
+"""The promises of the product, one file each, told through services."""

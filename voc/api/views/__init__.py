@@ -1,0 +1,1 @@
+"""Views of voc, one file per noun."""
