@@ -70,7 +70,7 @@ def seal(*, limit: int = 5000) -> int:
         last = (
             ActionLog.objects.exclude(position=None).order_by("-position").values("position", "seal").first()
         )
-        position, previous = (last["position"], last["seal"]) if last else (0, GENESIS)
+        position, previous = (last["position"] or 0, last["seal"]) if last else (0, GENESIS)
         sealed = []
         for row in ActionLog.objects.filter(position=None).order_by("id")[:limit]:
             position += 1

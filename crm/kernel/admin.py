@@ -31,7 +31,7 @@ class LargeTablePaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """The number of rows; exact when small."""
-        queryset = self.object_list
+        queryset: Any = self.object_list
         if not hasattr(queryset, "query"):
             return len(queryset)
         bounded = queryset.order_by()[: self.EXACT_UP_TO].count()

@@ -23,6 +23,7 @@ def kinds() -> Iterator[set[str]]:
     reactions._dynamic[:] = [receiver for receiver in reactions._dynamic if receiver.name != name]
 
 
+@pytest.mark.django_db
 def test_interest_is_asked_each_time(kinds: set[str]) -> None:
     assert [r for r in reactions.receivers_for("Shelf Dusted") if "follows_the_set" in r.name] == []
     kinds.add("Shelf Dusted")

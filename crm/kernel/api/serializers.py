@@ -23,7 +23,7 @@ class LineField(serializers.CharField):
         return value
 
 
-class _Strict:
+class _Strict(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         """As the base class, after refusing unknown fields."""
         if isinstance(data, Mapping):
@@ -43,7 +43,7 @@ class _Strict:
         return super().to_internal_value(data)
 
 
-class StrictSerializer(_Strict, serializers.Serializer):
+class StrictSerializer(_Strict):
     """A serializer for input: an unknown or read-only field is a 400 `unknown_field`."""
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -15,6 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from crm.kernel import actors, clock, idempotency
 from crm.kernel.actors import Actor
 from crm.kernel.api.permissions import ScopedPermission
+from crm.kernel.errors import Invalid
 
 IDEMPOTENCY_HEADER = OpenApiParameter(
     "Idempotency-Key",
@@ -31,6 +34,7 @@ class ServiceViewSet(GenericViewSet):
     """
 
     scope: str
+    post: Callable[..., Response]
     permission_classes = [ScopedPermission]
     action_permissions: dict[str, str] = {}
 
@@ -46,7 +50,15 @@ class ServiceViewSet(GenericViewSet):
         super().initial(request, *args, **kwargs)
         key = request.headers.get("Idempotency-Key")
         if request.method == "POST" and key is not None and hasattr(self, "post"):
-            self.post = partial(self._run_once, self.post, key)
+            handler: Callable[..., Response] = self.post
+            self.post = partial(self._run_once, handler, key)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """An empty body that lacks what is required is no JSON at all; say that instead."""
+        empty = self.request.method in ("POST", "PUT", "PATCH") and not self.request._request.body
+        if isinstance(exc, ValidationError) and empty:
+            exc = Invalid(_("The body is empty; JSON is needed here."), code="invalid_json")
+        return super().handle_exception(exc)
 
     def _run_once(
         self, handler: Callable[..., Response], key: str, request: Request, *args: Any, **kwargs: Any
