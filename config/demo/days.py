@@ -1,0 +1,247 @@
+"""Two months of the demo company's people: who they are, what they did, what they agreed to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from config.demo import people, shop, voices
+from config.demo.state import ACTOR, Company, Planned, settle
+from crm.kernel import actors
+from crm.services import consents, contacts, merges, profiles, touchpoints
+from crm.services.touchpoints import Event, SourceRef
+from lifecycle import shipped
+from lifecycle.services import journeys
+from members.services import points
+
+FIRST_DAY = shop.DAYS + 1
+JOURNEY_DAYS = 21  # since when who looks and does not buy is offered a coupon
+JUST_LOOKED = (("guyu", 0), ("clover", 4), ("daxue", 5), ("tansy", 6))
+
+
+def plan(company: Company) -> Iterator[Planned]:
+    """Everything that happens to people, as (days before the load, act)."""
+    yield FIRST_DAY + 0.5, lambda at: _register(company, at)
+    yield FIRST_DAY, lambda at: _agree(company, at)
+    yield JOURNEY_DAYS, lambda at: _start_journey(company, at)
+    yield from _plan_visits(company)
+    for key in voices.SILENT:
+        yield 40, lambda at, key=key: _consent(company, key, purpose="service", granted=False, at=at)
+    for key in voices.BOUNCED:
+        yield 38, lambda at, key=key: _bounce(company, key, at)
+    for key in voices.TOOK_BACK:
+        yield 20, lambda at, key=key: _consent(company, key, purpose="marketing", granted=False, at=at)
+    yield 28, lambda at: _at_the_counter(company, at)
+    yield 15, lambda at: _same_person(company, at)
+    yield 6, lambda at: _mixed_up(company, at)
+    for who, amount, days, why in voices.POINTS:
+        yield days, lambda at, who=who, amount=amount, why=why: _credit(company, who, amount, why, at)
+    yield 5, lambda at: _spend(company, at)
+
+
+def _register(company: Company, at: datetime) -> None:
+    """The shop's server tells of its customers and of the devices they signed in on."""
+    known = touchpoints.record(
+        [
+            Event(
+                kind="identify",
+                occurred_at=at,
+                message_id=f"demo-identify-{customer.key}",
+                identifiers=_identifiers(customer),
+                traits=customer.traits,
+            )
+            for customer in people.CUSTOMERS
+        ],
+        source=company.server,
+        actor=actors.source(company.server.id),
+        now=at,
+        historical=True,
+    )
+    for customer, profile_id in zip(people.CUSTOMERS, known.profile_ids, strict=True):
+        assert profile_id is not None
+        company.profiles[customer.key] = profile_id
+
+
+def _identifiers(customer: people.Customer) -> list[tuple[str, str]]:
+    pairs = [
+        ("user_id", customer.user_id),
+        ("anonymous_id", f"demo-device-{customer.key}"),
+        ("email", customer.email),
+        ("phone", customer.phone),
+    ]
+    return [(kind, value) for kind, value in pairs if value]
+
+
+def _agree(company: Company, at: datetime) -> None:
+    for key in voices.AGREED:
+        _consent(company, key, purpose="marketing", granted=True, at=at)
+
+
+def _consent(company: Company, key: str, *, purpose: str, granted: bool, at: datetime) -> None:
+    consents.record(
+        company.profiles[key],
+        purpose=purpose,
+        channel="email",
+        granted=granted,
+        way="form" if granted else "preferences",
+        text_version="demo-1",
+        evidence={"page": "sign-up" if granted else "preferences"},
+        actor=actors.person(company.profiles[key]),
+        now=at,
+    )
+
+
+def _start_journey(company: Company, at: datetime) -> None:
+    journey = journeys.create_from_template(
+        shipped.BROWSED_NOT_BOUGHT,
+        name="Looked, not bought 看了没买",
+        actor=company.colleague("demo-lan"),
+        now=at,
+    )
+    journeys.activate(journey.pk, actor=company.colleague("demo-lan"), now=at)
+
+
+def _plan_visits(company: Company) -> Iterator[Planned]:
+    """The shop's events, a third of a day at a time; only those since the journey began set anything off."""
+    chunks: dict[datetime, list[shop.Visit]] = {}
+    for visit in shop.visits(today=company.now.date()):
+        if visit.at < company.now - timedelta(minutes=30):
+            hour = visit.at.hour // 8 * 8 + 7
+            chunks.setdefault(visit.at.replace(hour=hour, minute=59, second=0), []).append(visit)
+    for end, visits in sorted(chunks.items()):
+        days = max(0.0, (company.now - end) / timedelta(days=1))
+        old = days > JOURNEY_DAYS
+        yield days, lambda at, visits=visits, old=old: _visit(company, visits, at, historical=old)
+    minutes = 25
+    for key, number in JUST_LOOKED:
+        minutes -= 5
+        looked = shop.look(
+            people.BY_KEY[key], shop.PRODUCTS[number], company.now - timedelta(minutes=minutes)
+        )
+        yield minutes / 1440, lambda at, looked=looked: _visit(company, [looked], at, historical=False)
+
+
+def _visit(company: Company, visits: list[shop.Visit], at: datetime, *, historical: bool) -> None:
+    _send(company, company.browser, [v for v in visits if v.source == shop.BROWSER], at, historical)
+    _send(company, company.server, [v for v in visits if v.source == shop.SERVER], at, historical)
+    if not historical:
+        settle(company, at)
+
+
+def _send(
+    company: Company, source: SourceRef, visits: list[shop.Visit], at: datetime, historical: bool
+) -> None:
+    if not visits:
+        return
+    touchpoints.record(
+        [
+            Event(
+                kind=visit.kind,
+                occurred_at=visit.at,
+                message_id=visit.message_id,
+                identifiers=visit.identifiers,
+                properties=visit.properties,
+                channel="web" if source is company.browser else "",
+            )
+            for visit in visits
+        ],
+        source=source,
+        actor=actors.source(source.id),
+        now=at,
+        historical=historical,
+    )
+
+
+def _bounce(company: Company, key: str, at: datetime) -> None:
+    contact = contacts.add(
+        company.profiles[key],
+        channel="email",
+        value=people.BY_KEY[key].email,
+        origin="server",
+        actor=ACTOR,
+        now=at,
+    )
+    contacts.mark_bounced(contact.pk, actor=ACTOR, now=at)
+
+
+def _at_the_counter(company: Company, at: datetime) -> None:
+    """Somebody without an account buys in the shop round the corner."""
+    sold = touchpoints.record(
+        [
+            Event(
+                kind="Order Completed",
+                occurred_at=at,
+                message_id="demo-counter-7-order",
+                identifiers=(("user_id", "demo-counter-7"),),
+                properties={"order_id": "LT-COUNTER-7", "revenue": "21.50", "currency": "USD"},
+                channel="store",
+            )
+        ],
+        source=company.server,
+        actor=actors.source(company.server.id),
+        now=at,
+        historical=True,
+    )
+    assert sold.profile_ids[0] is not None
+    company.profiles["counter"] = sold.profile_ids[0]
+    profiles.update(
+        company.profiles["counter"],
+        values={"name": "Demo W. (counter)", "country": "JP"},
+        actor=company.colleague("demo-mei"),
+        now=at,
+    )
+
+
+def _same_person(company: Company, at: datetime) -> None:
+    """The customer from the counter turns out to be one of the shop's: staff merge the two."""
+    merges.merge(
+        company.profiles["finch"], company.profiles["counter"], actor=company.colleague("demo-lan"), now=at
+    )
+
+
+def _mixed_up(company: Company, at: datetime) -> None:
+    """What a public key may not decide: two customers on one tablet, and a user ID that nobody has."""
+    first, second = people.BY_KEY["hazel"], people.BY_KEY["rowan"]
+    touchpoints.record(
+        [
+            Event(
+                kind="identify",
+                occurred_at=at,
+                message_id="demo-shared-tablet",
+                identifiers=(("user_id", first.user_id), ("email", second.email)),
+            ),
+            Event(
+                kind="page",
+                occurred_at=at,
+                message_id="demo-null-user",
+                identifiers=(("user_id", "null"),),
+                properties={"name": "Home 首页", "path": "/"},
+            ),
+        ],
+        source=company.browser,
+        actor=actors.source(company.browser.id),
+        now=at,
+        historical=True,
+    )
+
+
+def _credit(company: Company, who: str, amount: int, why: str, at: datetime) -> None:
+    points.credit(
+        company.profiles[who],
+        amount=amount,
+        key=f"demo:{who}:{amount}",
+        note=why,
+        actor=company.colleague("demo-lan"),
+        now=at,
+    )
+
+
+def _spend(company: Company, at: datetime) -> None:
+    points.debit(
+        company.profiles["daisy"],
+        amount=100,
+        key="demo:daisy:tin",
+        note="Paper lantern tin 纸灯笼茶罐",
+        actor=actors.person(company.profiles["daisy"]),
+        now=at,
+    )
