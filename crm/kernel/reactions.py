@@ -45,8 +45,8 @@ knobs.register(
     unit=_("seconds"),
     label=_("Lease of a reaction"),
     help=_(
-        "What a task that died was holding is taken up by another one after this long. Longer than the hard time "
-        "limit of a task, so that nothing is worked on twice at once."
+        "What a task that died was holding is taken up by another one after this long. Longer than the hard "
+        "time limit of a task, so that nothing is worked on twice at once."
     ),
 )
 
@@ -252,7 +252,8 @@ def _claim(receiver_name: str, *, token: uuid.UUID, rows: int) -> list[PendingRe
             cursor.execute(
                 """
                 UPDATE kernel_pendingreaction AS p
-                   SET claims = claims + 1, claim_token = %s, lease_until = clock_timestamp() + make_interval(secs => %s)
+                   SET claims = claims + 1, claim_token = %s,
+                       lease_until = clock_timestamp() + make_interval(secs => %s)
                  WHERE p.id IN (
                        SELECT id FROM kernel_pendingreaction
                         WHERE receiver = %s AND parked_at IS NULL AND (claims = 0) = %s

@@ -55,7 +55,7 @@ class ServiceViewSet(GenericViewSet):
 
     def handle_exception(self, exc: Exception) -> Response:
         """An empty body that lacks what is required is no JSON at all; say that instead."""
-        empty = self.request.method in ("POST", "PUT", "PATCH") and not self.request._request.body
+        empty = self.request.META.get("CONTENT_LENGTH") == "0"
         if isinstance(exc, ValidationError) and empty:
             exc = Invalid(_("The body is empty; JSON is needed here."), code="invalid_json")
         return super().handle_exception(exc)
