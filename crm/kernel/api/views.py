@@ -55,7 +55,12 @@ class ServiceViewSet(GenericViewSet):
 
     def handle_exception(self, exc: Exception) -> Response:
         """An empty body that lacks what is required is no JSON at all; say that instead."""
-        empty = self.request.META.get("CONTENT_LENGTH") == "0"
+        meta = self.request.META
+        empty = (
+            self.request.method in ("POST", "PUT", "PATCH")
+            and meta.get("CONTENT_LENGTH") in (None, "", "0")
+            and "HTTP_TRANSFER_ENCODING" not in meta
+        )
         if isinstance(exc, ValidationError) and empty:
             exc = Invalid(_("The body is empty; JSON is needed here."), code="invalid_json")
         return super().handle_exception(exc)
