@@ -5,6 +5,8 @@ from django.utils.translation import pgettext_lazy
 
 from crm.kernel import knobs
 
+PRESSURE_POINTS = pgettext_lazy("contact pressure", "points")
+
 knobs.register(
     "crm.phone_region", type=str, default="CN", label=_("Region of phone numbers"),
     help=_("Two letters. A phone number without a country code is read as a number of this region."),
@@ -34,7 +36,7 @@ knobs.register(
     label=_("Contact pressure window"), help=_("The budget of contact pressure is counted over this many hours."),
 )  # fmt: skip
 knobs.register(
-    "crm.pressure_budget", type=int, default=12, minimum=0, maximum=1000, unit=pgettext_lazy("contact pressure", "points"),
+    "crm.pressure_budget", type=int, default=12, minimum=0, maximum=1000, unit=PRESSURE_POINTS,
     label=_("Contact pressure budget"),
     help=_("Points that all messages to one person may take within the window."),
 )  # fmt: skip
@@ -44,16 +46,16 @@ knobs.register(
     help=_("At most this many marketing messages to one person within the contact pressure window."),
 )  # fmt: skip
 knobs.register(
-    "crm.pressure_weight_marketing", type=int, default=4, minimum=0, maximum=100, unit=pgettext_lazy("contact pressure", "points"),
+    "crm.pressure_weight_marketing", type=int, default=4, minimum=0, maximum=100, unit=PRESSURE_POINTS,
     label=_("Weight of a marketing message"), help=_("Points one marketing message takes from the budget."),
 )  # fmt: skip
 knobs.register(
-    "crm.pressure_weight_service", type=int, default=1, minimum=0, maximum=100, unit=pgettext_lazy("contact pressure", "points"),
+    "crm.pressure_weight_service", type=int, default=1, minimum=0, maximum=100, unit=PRESSURE_POINTS,
     label=_("Weight of a service message"),
     help=_("Points one service message takes. Service messages are counted, and never refused."),
 )  # fmt: skip
 knobs.register(
-    "crm.pressure_weight_care", type=int, default=1, minimum=0, maximum=100, unit=pgettext_lazy("contact pressure", "points"),
+    "crm.pressure_weight_care", type=int, default=1, minimum=0, maximum=100, unit=PRESSURE_POINTS,
     label=_("Weight of a care message"), help=_("Points one care message takes from the budget."),
 )  # fmt: skip
 knobs.register(
