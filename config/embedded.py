@@ -457,7 +457,8 @@ def _account() -> Account:
 
 def _reachable(path: Path, account: Account) -> bool:
     """May the account pass through every folder down to path?"""
-    return all(_has_mode(folder, account, 0o1) for folder in (path, *path.parents))
+    real = path.resolve()
+    return all(_has_mode(folder, account, 0o1) for folder in (real, *real.parents))
 
 
 def _has_mode(path: Path, account: Account, bits: int) -> bool:

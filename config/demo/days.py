@@ -15,7 +15,7 @@ from lifecycle.services import journeys
 from members.services import points
 
 FIRST_DAY = shop.DAYS + 1
-JOURNEY_DAYS = 21  # since when who looks and does not buy is offered a coupon
+JOURNEY_DAYS = 10  # since when who looks and does not buy is offered a coupon
 JUST_LOOKED = (("guyu", 0), ("clover", 4), ("daxue", 5), ("tansy", 6))
 
 
@@ -102,11 +102,12 @@ def _start_journey(company: Company, at: datetime) -> None:
 
 
 def _plan_visits(company: Company) -> Iterator[Planned]:
-    """The shop's events, a third of a day at a time; only those since the journey began set anything off."""
+    """The shop's events, a day at a time; since the journey began, half a day, and they set things off."""
     chunks: dict[datetime, list[shop.Visit]] = {}
+    begin = company.ago(JOURNEY_DAYS)
     for visit in shop.visits(today=company.now.date()):
         if visit.at < company.now - timedelta(minutes=30):
-            hour = visit.at.hour // 8 * 8 + 7
+            hour = 11 if visit.at > begin and visit.at.hour < 12 else 23
             chunks.setdefault(visit.at.replace(hour=hour, minute=59, second=0), []).append(visit)
     for end, visits in sorted(chunks.items()):
         days = max(0.0, (company.now - end) / timedelta(days=1))

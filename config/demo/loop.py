@@ -121,7 +121,7 @@ def _plan_shipment(company: Company, shipment: voices.Shipment) -> Iterator[Plan
     if not shipment.shipped:
         return
     yield shipment.shipped, lambda at: _ship(company, shipment, at)
-    for hours in (4, 8, 12, 16, 20):
+    for hours in (6, 12, 18):
         yield shipment.shipped - hours / 24, lambda at: settle(company, at)
     if shipment.withdrawn:
         yield shipment.withdrawn, lambda at: _withdraw(company, shipment, at)
