@@ -6,6 +6,7 @@ each language; `prepare` compiles them. Nobody but Babel and Django's own templa
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,11 @@ KEYWORDS: dict[str, Any] = {
     **dict.fromkeys(("npgettext", "npgettext_lazy"), ((1, "c"), 2, 3)),
 }
 SKIPPED_FOLDERS = {"migrations", "static", "node_modules", "__pycache__"}
+IDLE_HEADERS = re.compile(
+    r'^"(?:Project-Id-Version|Report-Msgid-Bugs-To|POT-Creation-Date|PO-Revision-Date|Last-Translator'
+    r'|Language-Team|Generated-By): [^"]*"\n',
+    re.MULTILINE,
+)
 HEADER = "# The words of Renxin in another language.\n"
 
 
@@ -69,11 +75,17 @@ def update(base: Path, locale_dir: Path) -> dict[str, int]:
         # No guesses: a string that changed is a new string, to be translated by a person.
         catalog.update(found, no_fuzzy_matching=True)
         catalog.obsolete.clear()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as stream:
-            write_po(stream, catalog, width=100, omit_header=False, include_lineno=False, sort_output=True)
+        write(catalog, path)
         missing[language] = len(untranslated(catalog))
     return missing
+
+
+def write(catalog: Catalog, path: Path) -> None:
+    """Write a catalogue so that it changes only where words change: no dates, names or line numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = io.BytesIO()
+    write_po(draft, catalog, width=100, include_lineno=False, sort_output=True)
+    path.write_text(IDLE_HEADERS.sub("", draft.getvalue().decode("utf-8")), encoding="utf-8")
 
 
 def untranslated(catalog: Catalog) -> list[str]:
@@ -101,6 +113,7 @@ def problems(base: Path, locale_dir: Path) -> list[str]:
             catalog = read_po(stream, locale=language)
         known = {(message.id, message.context) for message in catalog if message.id}
         found += [f"{language}: not in the catalogue: {_short(key[0])}" for key in wanted - known]
+        found += [f"{language}: no longer in the code: {_short(key[0])}" for key in known - wanted]
         found += [f"{language}: no words for: {_short(text)}" for text in untranslated(catalog)]
         for message in catalog:
             found += [f"{language}: {_short(message.id)}: {error}" for error in message.check()]

@@ -52,6 +52,9 @@ def test_update_keeps_words_and_check_names_what_lacks(base: Path) -> None:
     assert "zh_Hans: not in the catalogue: 'New words'" not in catalogues.problems(base, locale)
     (base / "voc" / "more.py").write_text('_("New words")\n')
     assert "zh_Hans: not in the catalogue: 'New words'" in catalogues.problems(base, locale)
+    assert catalogues.update(base, locale) == {"zh_Hans": 4}
+    (base / "voc" / "more.py").unlink()
+    assert "zh_Hans: no longer in the code: 'New words'" in catalogues.problems(base, locale)
 
 
 def test_compiled_once_per_change(base: Path) -> None:
