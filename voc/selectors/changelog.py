@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
+from crm.selectors import contacts
 from voc.models import Release, ReleaseItem
 from voc.states import TicketKind
 
@@ -91,19 +92,33 @@ def _credits(release_ids: list[int]) -> dict[int, list[str]]:
                   JOIN voc_ticket t ON t.id = root.id OR t.merged_into_id = root.id
                  WHERE i.release_id = ANY(%s)
             ), person AS (
-                SELECT DISTINCT ON (family.release_id, root.id) family.release_id, f.created_at, f.id,
-                       COALESCE(NULLIF(f.credit_name, ''), root.display_name) AS name
+                SELECT DISTINCT ON (family.release_id, root.id) family.release_id, f.created_at, f.id, root.id AS root_id,
+                       COALESCE(NULLIF(f.credit_name, ''), root.display_name) AS name,
+                       EXISTS (SELECT 1 FROM voc_feedback v WHERE v.profile_id = f.profile_id AND v.channel = 'portal')
+                       AS is_from_form
                   FROM family
                   JOIN voc_ticketfollower f ON f.ticket_id = family.ticket_id AND f.may_name AND f.left_at IS NULL
                   JOIN crm_profile p ON p.id = f.profile_id
                   JOIN crm_profile root ON root.id = COALESCE(p.merged_into_id, p.id) AND root.erased_at IS NULL
                  ORDER BY family.release_id, root.id, (f.credit_name = ''), f.id
             )
-            SELECT release_id, name FROM person WHERE name <> '' ORDER BY release_id, created_at, id
+            SELECT release_id, root_id, name, is_from_form FROM person WHERE name <> ''
+             ORDER BY release_id, created_at, id
             """,
             [release_ids],
         )
-        for release_id, name in cursor.fetchall():
-            if name not in found[release_id]:
-                found[release_id].append(name)
+        rows = cursor.fetchall()
+    # A name typed into the public form counts once the address beside it was confirmed.
+    proven = contacts.deliverable({row[1] for row in rows if row[3]}, "email")
+    for release_id, root_id, name, is_from_form in rows:
+        if name not in found[release_id] and (not is_from_form or root_id in proven):
+            found[release_id].append(name)
     return found
+
+
+def before(queryset: QuerySet[Release], release_id: int) -> QuerySet[Release]:
+    """Releases that shipped before this one, for the next page; everything when there is no such release."""
+    edge = Release.objects.shipped().filter(pk=release_id).values_list("shipped_at", flat=True).first()
+    if edge is None:
+        return queryset
+    return queryset.filter(Q(shipped_at__lt=edge) | Q(shipped_at=edge, pk__lt=release_id))
