@@ -13,6 +13,7 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from crm.addresses import address_hash
 from crm.kernel import actionlog, reactions
 from crm.kernel.actors import Actor
 from crm.kernel.errors import NotFound
@@ -38,9 +39,11 @@ def erase(profile_id: int, *, actor: Actor, now: datetime) -> int:
         list(
             Profile.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values_list("pk")
         )
-        for channel, value_hash in sorted(
-            set(ContactPoint.objects.filter(profile_id__in=ids).values_list("channel", "value_hash"))
-        ):
+        addresses = set(ContactPoint.objects.filter(profile_id__in=ids).values_list("channel", "value_hash"))
+        for kind, channel in (("email", "email"), ("phone", "sms")):
+            held = Identity.objects.filter(profile_id__in=ids, kind=kind).values_list("value", flat=True)
+            addresses |= {(channel, address_hash(channel, value)) for value in held}
+        for channel, value_hash in sorted(addresses):
             suppressions.add_hash(
                 channel, value_hash, purpose="", reason=SuppressionReason.ERASED, actor=actor, now=now
             )

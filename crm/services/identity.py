@@ -38,13 +38,13 @@ class Claim:
 
 @dataclass(slots=True)
 class Person:
-    """A root during one resolution: a live profile, or (id 0) one to be made."""
+    """A root during one resolution: a live profile, or (id 0) one to be made. Seen in seconds of the epoch."""
 
     id: int
     counts: Counter[str]
     known: bool
-    first_seen_at: datetime | None = None
-    last_seen_at: datetime | None = None
+    first_seen: float | None = None
+    last_seen: float | None = None
     absorbed_by: Person | None = None
 
     def root(self) -> Person:
@@ -68,7 +68,7 @@ class Resolution:
 
     profile_ids: list[int] = field(default_factory=list)
     root_ids: list[int] = field(default_factory=list)
-    seen: dict[int, tuple[datetime | None, datetime | None]] = field(default_factory=dict)
+    seen: dict[int, tuple[float | None, float | None]] = field(default_factory=dict)
     created: set[int] = field(default_factory=set)
     merges: list[tuple[int, int]] = field(default_factory=list)
     warnings: list[tuple[int, str, str]] = field(default_factory=list)
@@ -106,20 +106,24 @@ def _look_up(wanted: list[Identifier]) -> dict[Identifier, Holder]:
     """Who holds each identifier now; one statement."""
     rows = hotpath.fetch(
         """
-        SELECT i.kind, i.value, p.id, r.id, r.first_seen_at, r.last_seen_at
+        SELECT i.kind, i.value, p.id, r.id,
+               extract(epoch FROM r.first_seen_at)::float8, extract(epoch FROM r.last_seen_at)::float8
           FROM unnest(%s::text[], %s::text[]) AS k(kind, value)
           JOIN crm_identity i ON i.kind = k.kind AND i.value = k.value
           JOIN crm_profile p ON p.id = i.profile_id
           JOIN crm_profile r ON r.id = COALESCE(p.merged_into_id, p.id)
         """,
-        [[kind for kind, _value in wanted], [value for _kind, value in wanted]],
+        [
+            hotpath.array([kind for kind, _value in wanted]),
+            hotpath.array([value for _kind, value in wanted]),
+        ],
     )
     people: dict[int, Person] = {}
     state: dict[Identifier, Holder] = {}
-    for kind, value, profile_id, root_id, first_seen_at, last_seen_at in rows:
+    for kind, value, profile_id, root_id, first_seen, last_seen in rows:
         person = people.get(root_id)
         if person is None:
-            person = people[root_id] = Person(root_id, Counter(), False, first_seen_at, last_seen_at)
+            person = people[root_id] = Person(root_id, Counter(), False, first_seen, last_seen)
         state[kind, value] = Holder(profile_id, person)
     return state
 
@@ -167,6 +171,14 @@ def _simulate(
                 plan.holders.append(first)
                 _seen(root, claim.occurred_at)
                 continue
+        elif len(identifiers) == 1:
+            # Nobody's yet, and nothing beside it: a new person.
+            person = Person(0, Counter(), rules.rule(identifiers[0][0]).names_person)
+            person.counts[identifiers[0][0]] = 1
+            holder = state[identifiers[0]] = plan.attached[identifiers[0]] = Holder(0, person)
+            _seen(person, claim.occurred_at)
+            plan.holders.append(holder)
+            continue
         plan.holders.append(_decide(index, claim, state, plan, trust=trust, locked=locked))
     return plan
 
@@ -289,10 +301,11 @@ def _join(
 def _seen(person: Person, occurred_at: datetime) -> None:
     """Remember the span for people to be made; live ones are moved by the caller."""
     if person.id == 0:
-        if person.first_seen_at is None or occurred_at < person.first_seen_at:
-            person.first_seen_at = occurred_at
-        if person.last_seen_at is None or occurred_at > person.last_seen_at:
-            person.last_seen_at = occurred_at
+        moment = occurred_at.timestamp()
+        if person.first_seen is None or moment < person.first_seen:
+            person.first_seen = moment
+        if person.last_seen is None or moment > person.last_seen:
+            person.last_seen = moment
 
 
 def _suggest(roots: list[Person], identifiers: list[Identifier], plan: _Plan) -> None:
@@ -326,7 +339,7 @@ def _apply(
         root = holder.person.root()
         result.profile_ids.append(holder.profile_id)
         result.root_ids.append(root.id)
-        result.seen[root.id] = (root.first_seen_at, root.last_seen_at)
+        result.seen[root.id] = (root.first_seen, root.last_seen)
     return result
 
 
@@ -356,8 +369,9 @@ def _write(plan: _Plan, *, source_id: int | None, now: datetime, result: Resolut
     rows = hotpath.fetch(
         """
         WITH made AS MATERIALIZED (
-            SELECT s.place, nextval(pg_get_serial_sequence('crm_profile', 'id')) AS id, s.first_at, s.last_at
-              FROM unnest(%(first)s::timestamptz[], %(last)s::timestamptz[])
+            SELECT s.place, nextval('crm_profile_id_seq') AS id,
+                   to_timestamp(s.first_at) AS first_at, to_timestamp(s.last_at) AS last_at
+              FROM unnest(%(first)s::float8[], %(last)s::float8[])
                    WITH ORDINALITY AS s(first_at, last_at, place)
         ), profiles AS (
             INSERT INTO crm_profile (id, first_seen_at, last_seen_at, created_at)
@@ -375,14 +389,14 @@ def _write(plan: _Plan, *, source_id: int | None, now: datetime, result: Resolut
         SELECT 0::bigint, count(*) FROM identities UNION ALL SELECT place, id FROM made
         """,
         {
-            "first": [person.first_seen_at for person in new],
-            "last": [person.last_seen_at for person in new],
+            "first": hotpath.array([person.first_seen for person in new]),
+            "last": hotpath.array([person.last_seen for person in new]),
             "now": now,
             "source": source_id,
-            "kinds": [kind for kind, _value in pairs],
-            "values": [value for _kind, value in pairs],
-            "positions": positions,
-            "owners": owners,
+            "kinds": hotpath.array([kind for kind, _value in pairs]),
+            "values": hotpath.array([value for _kind, value in pairs]),
+            "positions": hotpath.array(positions),
+            "owners": hotpath.array(owners),
         },
     )
     for place, number in rows:

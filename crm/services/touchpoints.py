@@ -235,7 +235,7 @@ def _store(
     source_id = source.id if source else None
     trust = source.trust if source else Trust.SERVER.value
     named = [row for row in fresh if row.event.profile_id is None]
-    seen: dict[int, list[Any]] = {}
+    seen: dict[int, list[float]] = {}
     roots: dict[int, int] = {}
     if named:
         resolution = identity.resolve(
@@ -295,7 +295,11 @@ def _dedupe(rows: list[_Row]) -> list[_Row]:
         )
         SELECT count(*), CASE WHEN count(*) < %s THEN array_agg(digest::text) END FROM fresh
         """,
-        [[row.digest for row in ordered], [row.occurred_at for row in ordered], len(rows)],
+        [
+            hotpath.array([row.digest for row in ordered]),
+            hotpath.array([row.occurred_at for row in ordered]),
+            len(rows),
+        ],
     )
     count, digests = found[0]
     if count == len(rows):
@@ -344,37 +348,36 @@ def _uuids(number: int, now: datetime) -> list[str]:
 
 
 def _note_seen(
-    seen: dict[int, list[Any]],
+    seen: dict[int, list[float]],
     root_id: int,
     occurred_at: datetime,
-    known: tuple[datetime | None, datetime | None],
+    known: tuple[float | None, float | None],
 ) -> None:
     """Collect people whose first or last seen moves; last seen only when it moves by an hour (no hot rows)."""
     first, last = known
-    moves_first = first is None or occurred_at < first
-    moves_last = last is None or occurred_at - last >= timedelta(hours=1)
-    if moves_first or moves_last:
-        span = seen.setdefault(root_id, [occurred_at, occurred_at])
-        span[0] = min(span[0], occurred_at)
-        span[1] = max(span[1], occurred_at)
+    moment = occurred_at.timestamp()
+    if first is None or moment < first or last is None or moment - last >= 3600:
+        span = seen.setdefault(root_id, [moment, moment])
+        span[0] = min(span[0], moment)
+        span[1] = max(span[1], moment)
 
 
-def _tally(rows: list[_Row], *, source_id: int | None, now: datetime, seen: dict[int, list[Any]]) -> None:
+def _tally(rows: list[_Row], *, source_id: int | None, now: datetime, seen: dict[int, list[float]]) -> None:
     """Insert the batch's tally deltas, and move first and last seen where they moved."""
     counts = Counter(row.event.kind for row in rows)
     hotpath.fetch(
         "INSERT INTO crm_touchpointtallydelta (received_on, source_id, kind, count)"
         " SELECT %s, %s, kind, number FROM unnest(%s::text[], %s::int[]) AS t(kind, number)",
-        [now.date(), source_id or 0, list(counts), list(counts.values())],
+        [now.date(), source_id or 0, hotpath.array(list(counts)), hotpath.array(list(counts.values()))],
     )
     if seen:
         ids = sorted(seen)
         hotpath.fetch(
             """
             WITH moved AS MATERIALIZED (
-                SELECT p.id, s.first_at, s.last_at
+                SELECT p.id, to_timestamp(s.first_at) AS first_at, to_timestamp(s.last_at) AS last_at
                   FROM crm_profile p
-                  JOIN unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS s(id, first_at, last_at)
+                  JOIN unnest(%s::bigint[], %s::float8[], %s::float8[]) AS s(id, first_at, last_at)
                     ON s.id = p.id
                  ORDER BY p.id FOR NO KEY UPDATE OF p
             )
@@ -383,5 +386,9 @@ def _tally(rows: list[_Row], *, source_id: int | None, now: datetime, seen: dict
                    last_seen_at = GREATEST(p.last_seen_at, moved.last_at)
               FROM moved WHERE p.id = moved.id
             """,
-            [ids, [seen[ident][0] for ident in ids], [seen[ident][1] for ident in ids]],
+            [
+                hotpath.array(ids),
+                hotpath.array([seen[ident][0] for ident in ids]),
+                hotpath.array([seen[ident][1] for ident in ids]),
+            ],
         )
