@@ -15,8 +15,8 @@ from lifecycle.services import journeys
 from members.services import points
 
 FIRST_DAY = shop.DAYS + 1
-JOURNEY_DAYS = 10  # since when who looks and does not buy is offered a coupon
-JUST_LOOKED = (("guyu", 0), ("clover", 4), ("daxue", 5), ("tansy", 6))
+JOURNEY_DAYS = 7  # since when who looks and does not buy is offered a coupon
+JUST_LOOKED = ("guyu", "clover", "daxue", "tansy", "thistle")
 
 
 def plan(company: Company) -> Iterator[Planned]:
@@ -113,12 +113,9 @@ def _plan_visits(company: Company) -> Iterator[Planned]:
         days = max(0.0, (company.now - end) / timedelta(days=1))
         old = days > JOURNEY_DAYS
         yield days, lambda at, visits=visits, old=old: _visit(company, visits, at, historical=old)
-    minutes = 25
-    for key, number in JUST_LOOKED:
-        minutes -= 5
-        looked = shop.look(
-            people.BY_KEY[key], shop.PRODUCTS[number], company.now - timedelta(minutes=minutes)
-        )
+    for number, key in enumerate(JUST_LOOKED):
+        minutes = 24 - 4 * number
+        looked = shop.look(people.BY_KEY[key], shop.NEW, company.now - timedelta(minutes=minutes))
         yield minutes / 1440, lambda at, looked=looked: _visit(company, [looked], at, historical=False)
 
 

@@ -38,6 +38,8 @@ PRODUCTS: Final[tuple[Product, ...]] = (
     Product("ware-12", "Paper lantern tin 纸灯笼茶罐", "ware", 5200, 890),
     Product("sub-1", "Monthly tin 每月一罐", "subscription", 9900, 1650),
 )
+# On the shelf since this morning: whoever looked at it is still making up their mind.
+NEW: Final = Product("box-26", "Winter lantern box 冬灯礼盒", "gift", 32800, 5490)
 _PAGES: Final = (("Home 首页", "/"), ("Our gardens 茶园", "/gardens"), ("Brewing guide 冲泡指南", "/brewing"))
 
 
@@ -96,7 +98,7 @@ def _session(customer: Customer, day: date, session: int, dice: random.Random) -
     currency = _currency(customer)
     title, path = _PAGES[dice.randrange(len(_PAGES))]
     yield Visit(at, customer, BROWSER, "page", f"{stem}-page", {"name": title, "path": path})
-    looked = [dice.choice(PRODUCTS) for _ in range(dice.randrange(1, 4))]
+    looked = [dice.choice(PRODUCTS) for _ in range(dice.choice((1, 1, 2, 3)))]
     for step, product in enumerate(looked):
         at += timedelta(minutes=dice.randrange(1, 6))
         yield Visit(at, customer, BROWSER, "Product Viewed", f"{stem}-view-{step}", _sold(product, currency))
