@@ -316,7 +316,8 @@ def _cap_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
     counted = [
         kind.code
         for kind in registry.all_kinds()
-        if kind.message_class in capped and knobs.get(f"crm.pressure_weight_{MessageClass(kind.message_class).value}")
+        if kind.message_class in capped
+        and knobs.get(f"crm.pressure_weight_{MessageClass(kind.message_class).value}")
     ]
     turned = _turned_since(
         *("crm.pressure_window_hours", "crm.pressure_marketing_cap", "crm.pressure_budget"),
@@ -348,7 +349,7 @@ def _cap_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
 
 @_invariant("quiet_hours_kept", "nothing was sent inside quiet hours")
 def _quiet_hours_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
-    """By the zone the person still has: whoever has moved or was merged since is not judged."""
+    """By the zone the person still has, so only of the last two days, and not of who has moved or was merged since."""
     start, end = knobs.get("crm.quiet_hours_start"), knobs.get("crm.quiet_hours_end")
     if start == end:
         return 0, ()
@@ -356,7 +357,12 @@ def _quiet_hours_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
     if not knobs.get("lifecycle.service_waits_for_morning"):
         waiting = [code for code in waiting if registry.get(code).message_class != MessageClass.SERVICE]
     turned = _turned_since(
-        *("crm.quiet_hours_start", "crm.quiet_hours_end", "crm.time_zone", "lifecycle.service_waits_for_morning")
+        *(
+            "crm.quiet_hours_start",
+            "crm.quiet_hours_end",
+            "crm.time_zone",
+            "lifecycle.service_waits_for_morning",
+        )
     )
     return _count(
         f"""
@@ -370,7 +376,8 @@ def _quiet_hours_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
               JOIN crm_profile r ON r.id = COALESCE(p.merged_into_id, p.id) AND r.erased_at IS NULL
               LEFT JOIN pg_timezone_names z ON z.name = r.time_zone
               LEFT JOIN pg_timezone_names o ON o.name = %(zone)s
-             WHERE m.decision = 'sent' AND m.kind = ANY(%(waiting)s) AND (d.id IS NULL OR d.status IN ('sent', 'unknown'))
+             WHERE m.decision = 'sent' AND m.kind = ANY(%(waiting)s) AND m.decided_at > %(since)s
+               AND (d.id IS NULL OR d.status IN ('sent', 'unknown'))
         )
         SELECT format('message %%s', id) FROM (
             SELECT *, extract(hour FROM at AT TIME ZONE zone) AS hour FROM went) AS went
@@ -383,7 +390,14 @@ def _quiet_hours_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
                 WHERE COALESCE(l.merged_into_id, l.id) = went.root
                   AND GREATEST(e.created_at, e.undone_at) > went.at - %(grace)s::interval)
         """,
-        {"waiting": waiting, "zone": knobs.get("crm.time_zone"), "start": start, "end": end, "grace": GRACE},
+        {
+            "waiting": waiting,
+            "zone": knobs.get("crm.time_zone"),
+            "start": start,
+            "end": end,
+            "since": now - timedelta(days=2),
+            "grace": GRACE,
+        },
     )
 
 

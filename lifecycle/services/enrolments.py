@@ -26,7 +26,7 @@ from crm.services import hotpath, profiles, touchpoints
 from lifecycle import definition
 from lifecycle.definition import Cue, Definition, Step
 from lifecycle.models import Enrolment, EnrolmentEvent, Journey, JourneyVersion, OutboundMessage
-from lifecycle.services import messages
+from lifecycle.services import deciding, messages
 from lifecycle.states import (
     Arm,
     EnrolmentEventKind,
@@ -42,7 +42,6 @@ TASK: Final = "lifecycle.advance_journeys"
 ACTOR: Final = actors.system("lifecycle.journeys")
 BATCH: Final = 200
 MAX_CLAIMS: Final = 5
-LEASE: Final = timedelta(seconds=60)
 CACHE_SECONDS: Final = 5.0
 
 
@@ -179,15 +178,10 @@ def leave(facts: Sequence[Fact], *, now: datetime) -> int:
 def advance(*, now: datetime, limit: int = BATCH) -> AdvanceResult:
     """Move on up to `limit` people whose next step is due. Must not be called inside a transaction."""
     token = uuid.uuid4()
-    rows = _claim(token=token, now=now, limit=limit)
-    if not rows:
-        return AdvanceResult()
-    queued = ended = 0
-    fresh = [row for row in rows if row[2] <= 1]
-    # Claimed before and not moved: somebody died over it. One at a time, so that a poison one stands alone.
-    for group in ([fresh] if fresh else []) + [[row] for row in rows if row[2] > 1]:
-        done = _try(group, token=token, now=now)
-        queued, ended = queued + done[0], ended + done[1]
+    rows = _claim(token=token, now=now, limit=limit, fresh=True)
+    # Claimed before and not moved: somebody may have died over it. It comes alone, after all others.
+    rows = rows or _claim(token=token, now=now, limit=1, fresh=False)
+    queued, ended = _try(rows, token=token, now=now) if rows else (0, 0)
     return AdvanceResult(claimed=len(rows), messages=queued, ended=ended)
 
 
@@ -335,7 +329,7 @@ def _exited(row: Enrolment, cause: str) -> _Move:
     return _Move(row, EnrolmentStatus.EXITED, cause, row.step, events=[event])
 
 
-def _claim(*, token: uuid.UUID, now: datetime, limit: int) -> list[tuple[int, int, int]]:
+def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[tuple[int, int, int]]:
     """Lease due enrolments of active journeys; (id, profile id, claims) of each."""
     return sorted(
         hotpath.fetch(
@@ -345,11 +339,11 @@ def _claim(*, token: uuid.UUID, now: datetime, limit: int) -> list[tuple[int, in
              WHERE e.id IN (
                    SELECT d.id FROM lifecycle_enrolment d JOIN lifecycle_journey j ON j.id = d.journey_id
                     WHERE d.status = 'waiting' AND d.run_at <= %s AND j.status = 'active'
-                      AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp())
+                      AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp()) AND (d.claims = 0) = %s
                     ORDER BY d.run_at, d.id LIMIT %s FOR UPDATE OF d SKIP LOCKED)
             RETURNING e.id, e.profile_id, e.claims
             """,
-            [token, LEASE, now, limit],
+            [token, deciding.lease(), now, limit],
         )
     )
 

@@ -1,0 +1,36 @@
+"""The house of the fault tests: started once, and again whenever a test has brought it down."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+from tests.faults.house import House
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of them share one house, so one process runs them, when the suite is run by several."""
+    for item in items:
+        if "tests/faults/" in item.nodeid and item.get_closest_marker("faults"):
+            item.add_marker(pytest.mark.xdist_group("faults"))
+
+
+@pytest.fixture(scope="session")
+def _house() -> Iterator[House]:
+    folder = servers.new_folder("renxin-faults-")
+    house = House(folder)
+    try:
+        yield house
+    finally:
+        house.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def house(_house: House) -> House:
+    """A system that is ready, with short leases, and a worker that takes tasks."""
+    _house.ready()
+    return _house

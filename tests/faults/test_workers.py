@@ -1,0 +1,99 @@
+"""Workers are killed in the middle of 500 fix notices, with two schedulers running: everyone is told, in the inbox
+exactly once; a second e-mail only where the log says that a crash left its fate unknown."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from config import processes
+from config.environment import BASE_DIR
+from tests.faults.house import House, kill, wait_for
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+PEOPLE = 500
+# After so many accepted e-mails: whom to kill.
+KILLS = ((60, "pool"), (140, "worker"), (230, "child"), (330, "worker"), (420, "child"))
+
+
+@contextlib.contextmanager
+def second_beat(house: House) -> Iterator[None]:
+    """Another scheduler on the same system."""
+    schedule, pid = (str(house.folder / "run" / f"second-beat.{end}") for end in ("schedule", "pid"))
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "celery", "--quiet", "-A", "config", "beat", "--loglevel", "ERROR"),
+            *("--schedule", schedule, "--pidfile", pid),
+        ],
+        cwd=BASE_DIR,
+        env=house.stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: House) -> None:
+    release = house.prepare_release("lamp", PEOPLE)
+    before = sum(house.mails().values())
+    killed = tasks = 0
+    with second_beat(house):
+        house.ship(release)
+        for threshold, whom in KILLS:
+            wait_for(
+                lambda at=before + threshold: sum(house.mails().values()) >= at,
+                f"{threshold} e-mails before the next kill; {sum(house.mails().values()) - before} went out",
+            )
+            pool = house.stack.children_of("worker")
+            victims = {"pool": pool, "child": pool[:1], "worker": [house.stack.pids["worker"]]}[whom]
+            for pid in victims:
+                kill(pid)
+            killed += len(victims)
+            tasks += 1 if whom == "child" else 2
+            if whom == "worker":
+                wait_for(lambda: not processes.is_alive(victims[0]), "the worker is dead")
+        house.wait_settled(release, PEOPLE)
+
+    messages = house.messages_of(release)
+    accepted = {ident: number for ident, number in house.mails().items() if ident in messages}
+    gaps = dict(house.rows("SELECT message_id, gaps FROM lifecycle_delivery WHERE message_id = ANY(%s)", list(messages)))
+    doubled = {ident: number for ident, number in accepted.items() if number > 1}
+    print(
+        f"\nkilled {killed} processes with up to {tasks} tasks; told {len(messages)}, lost {len(messages - set(accepted))}, "
+        f"doubled {len(doubled)}, gaps {sum(1 for number in gaps.values() if number)}"
+    )
+    assert len(messages) == PEOPLE
+    assert messages - set(accepted) == set(), "lost"
+    assert all(number - 1 <= gaps[ident] for ident, number in doubled.items()), "a double without a gap"
+    assert sum(number - 1 for number in doubled.values()) <= tasks
+    assert house.rows(
+        "SELECT m.decision, d.status, count(*), count(DISTINCT i.id) FROM lifecycle_outboundmessage m"
+        " JOIN lifecycle_delivery d ON d.message_id = m.id JOIN lifecycle_inboxitem i ON i.message_id = m.id"
+        " WHERE m.id = ANY(%s) GROUP BY 1, 2",
+        list(messages),
+    ) == [("sent", "sent", PEOPLE, PEOPLE)]
+    assert told_and_thanked(house, release) == (PEOPLE, PEOPLE, 167, 167)
+    house.verify()
+
+
+def told_and_thanked(house: House, release: int) -> tuple[int, ...]:
+    """(notices, people with one, thank-yous, people thanked) of a release."""
+    return house.rows(
+        """
+        WITH notice AS (SELECT profile_id FROM voc_fixnotice WHERE release_id = %s),
+             thanks AS (SELECT a.profile_id FROM members_pointsentry e JOIN members_pointsaccount a ON a.id = e.account_id
+                         WHERE e.kind = 'thanks' AND a.profile_id IN (SELECT profile_id FROM notice))
+        SELECT (SELECT count(*) FROM notice), (SELECT count(DISTINCT profile_id) FROM notice),
+               (SELECT count(*) FROM thanks), (SELECT count(DISTINCT profile_id) FROM thanks)
+        """,
+        release,
+    )[0]
