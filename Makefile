@@ -56,11 +56,11 @@ $(VENV)/bin/python:
 # The stamps are written last, so that a broken installation is repeated; the development list
 # holds every pin of the running list, so it stands for both.
 $(VENV)/.run: requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --use-pep517 --require-hashes -r requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --use-pep517 --require-hashes -r requirements-dev.txt
 	@touch $(VENV)/.run $@
 
 .PHONY: help up test lint bench demo messages format lock clean

@@ -22,6 +22,8 @@ SCHEDULE: dict[str, float] = {
     "lifecycle.deliver": 10.0,
     "lifecycle.advance_journeys": 10.0,
     "voc.tell_sweep": 30.0,
+    "crm.make_partitions": 3600.0,
+    "crm.kernel.tidy": 3600.0,
     "config.heartbeat": 30.0,
 }
 

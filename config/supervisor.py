@@ -423,9 +423,7 @@ def _fingerprint(values: Environment) -> str:
 
 
 def _sources() -> Iterator[Path]:
-    yield (
-        BASE_DIR / "requirements.txt" if (BASE_DIR / "requirements.txt").exists() else BASE_DIR / "manage.py"
-    )
+    yield BASE_DIR / "requirements.txt"
     for app in APPS:
         for folder, _, files in os.walk(BASE_DIR / app):
             for name in files:

@@ -13,7 +13,7 @@ def merges_are_heard(**kwargs: Any) -> list[Error]:
     missing = [
         kind
         for kind in ("crm.profile.merged", "crm.profile.unmerged", "voc.fix.told")
-        if not any(r.name.startswith("members.") for r in reactions.receivers_for(kind))
+        if not any(r.name.startswith("members.") for r in reactions.subscribers_of(kind))
     ]
     if not missing:
         return []

@@ -92,6 +92,15 @@ def new_folder(prefix: str) -> Path:
     return folder
 
 
+def remove(folder: Path) -> None:
+    """End what still runs on the folder, and remove all of it, wherever it is kept."""
+    if embedded.read_record(folder):
+        left = embedded.Servers(folder).open()
+        left.attach()
+        left.destroy()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -205,12 +214,17 @@ def clean_environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def durable_stack(
-    *, demo: bool = False, data_dir: Path | None = None, wait: bool = True, **environment: str
+    *,
+    demo: bool = False,
+    data_dir: Path | None = None,
+    port: int = 0,
+    wait: bool = True,
+    **environment: str,
 ) -> Iterator[Stack]:
     """Start `manage.py up` with durable servers on a private folder and port; yield its handle;
     stop everything and remove the folder (unless one was given)."""
     folder = data_dir or new_folder("renxin-stack-")
-    port = free_port()
+    port = port or free_port()
     variables = clean_environment(folder, port, **environment)
     log = folder / "up.log"
     with log.open("ab") as stream:
@@ -234,12 +248,5 @@ def durable_stack(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
-        leftover = embedded.Servers(folder)
-        if embedded.read_record(folder):
-            leftover.open()
-            leftover.attach()
         if data_dir is None:
-            leftover.destroy()
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            leftover.stop()
+            remove(folder)

@@ -130,12 +130,18 @@ def subscribe_dynamic(
 
 def receivers_for(kind: str) -> tuple[Receiver, ...]:
     """The receivers that care about `kind`; empty for most kinds, which then cost nothing."""
+    found = subscribers_of(kind)
+    if _dynamic:
+        found += tuple(r for r in _dynamic if r.interested is not None and r.interested(kind))
+    return found
+
+
+def subscribers_of(kind: str) -> tuple[Receiver, ...]:
+    """Those of `receivers_for` that the code itself subscribes; asks no database."""
     found = _by_kind.get(kind)
     if found is None:
         found = tuple(r for r in _receivers.values() if kind in r.kinds)
         _by_kind[kind] = found
-    if _dynamic:
-        found += tuple(r for r in _dynamic if r.interested is not None and r.interested(kind))
     return found
 
 

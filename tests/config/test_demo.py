@@ -1,9 +1,7 @@
 """The demo company: loaded once, as a whole, through the services, and reaching nobody."""
 
-import socket
 from io import StringIO
 
-import pytest
 from django.core.management import call_command
 
 from crm.kernel import roles
