@@ -198,7 +198,7 @@ class MoveInput(StrictSerializer):
     note = LineField(required=False, default="", allow_blank=True, max_length=500)
 
 
-class MergeInput(StrictSerializer):
+class TicketMergeInput(StrictSerializer):
     """The ticket that this one is a duplicate of."""
 
     into = serializers.IntegerField(min_value=1, max_value=2**62)

@@ -131,6 +131,7 @@ class FeedbackViewSet(ServiceViewSet):
         return Response(_matches(self._visible(pk).text, self.get_serializer_context()))
 
     @extend_schema(
+        operation_id="feedback_similar_to_text",
         summary="Similar open tickets of a text",
         responses=serializers.MatchOutput(many=True),
         parameters=[TEXT],

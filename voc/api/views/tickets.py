@@ -126,14 +126,14 @@ class TicketViewSet(ServiceViewSet):
 
     @extend_schema(
         summary="Merge a ticket into another",
-        request=serializers.MergeInput,
+        request=serializers.TicketMergeInput,
         responses=serializers.TicketOutput,
         parameters=[IDEMPOTENCY_HEADER],
     )
     @action(detail=True, methods=["post"])
     def merge(self, request: Request, pk: str) -> Response:
         """Followers follow. The answer is the ticket that stays."""
-        data = base.read(serializers.MergeInput, request)
+        data = base.read(serializers.TicketMergeInput, request)
         ticket = self._visible(pk)
         into = base.visible_ticket(request, data["into"], field="into")
         winner = ticket_merges.merge(

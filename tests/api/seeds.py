@@ -1,0 +1,53 @@
+"""A little of everything, made through the services, so that ids in paths can exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crm.kernel import actors, clock
+from crm.services import profiles, sources
+from voc.services import feedback, releases, tickets
+
+ACTOR = actors.system("test")
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """The ids of one row each."""
+
+    profile: int
+    profile_public: str
+    ticket: int
+    feedback: int
+    release: int
+    source: int
+
+    def path_id(self, path: str) -> object:
+        """The id that makes a path of the API meet a row; None where there is nothing to meet."""
+        noun = path.removeprefix("/api/v1/").split("/")[0]
+        return {
+            "profiles": self.profile_public,
+            "tickets": self.ticket,
+            "feedback": self.feedback,
+            "releases": self.release,
+            "sources": self.source,
+            "knobs": "crm.future_days",
+        }.get(noun)
+
+
+def seed() -> Seeds:
+    """One person, voice, ticket, release and source."""
+    from crm.models import Profile
+
+    now = clock.now()
+    profile = profiles.resolve([("user_id", "fuzz-1")], trust="server", actor=ACTOR, now=now)
+    voice = feedback.give(
+        text="The gift note is lost when I go back 礼品留言丢失", channel="api",
+        person=feedback.Person(identifiers=(("user_id", "fuzz-1"),), name="Fuzz Example"),
+        actor=ACTOR, now=now,
+    )  # fmt: skip
+    ticket = tickets.open(title="Gift note is lost", actor=ACTOR, now=now)
+    release = releases.create(title="1.0", actor=ACTOR, now=now)
+    source = sources.create("fuzz source", trust="server", actor=ACTOR, now=now)
+    public = Profile.objects.values_list("public_id", flat=True).get(pk=profile)
+    return Seeds(profile, str(public), ticket.pk, voice.pk, release.pk, source.pk)
