@@ -90,31 +90,14 @@ class Gates:
 
 
 def decide(*, now: datetime, limit: int) -> Batch:
-    """Claim up to `limit` due messages and decide them."""
+    """Claim up to `limit` due messages and decide them; one that was claimed before and not decided comes alone,
+    after all others: somebody may have died over it, and its neighbours must not pay for that."""
     token = uuid.uuid4()
-    rows = _claim(token=token, now=now, limit=limit)
+    rows = _claim(token=token, now=now, limit=limit, fresh=True) or _claim(token=token, now=now, limit=1, fresh=False)
     batch = Batch(claimed=len(rows), token=token)
-    if not rows:
-        return batch
-    fresh = [row for row in rows if row[2] <= 1]
-    # Claimed before and not decided: somebody died over it. One at a time, so that a poison message stands alone.
-    for group in ([fresh] if fresh else []) + [[row] for row in rows if row[2] > 1]:
-        try:
-            _decide_group(group, batch=batch, now=now)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            if len(group) == 1:
-                logger.exception("message %s could not be decided", group[0][0])
-                continue
-            logger.exception("a batch of %d messages could not be decided, going one by one", len(group))
-            for row in group:
-                try:
-                    _decide_group([row], batch=batch, now=now)
-                except (OperationalError, InterfaceError):
-                    raise
-                except Exception:
-                    logger.exception("message %s could not be decided", row[0])
+    if rows and not _try(rows, batch=batch, now=now) and len(rows) > 1:
+        for row in rows:
+            _try([row], batch=batch, now=now)
     return batch
 
 
@@ -122,6 +105,17 @@ def lease() -> timedelta:
     """How long a claim lasts unless it is renewed. Short, so that what a killed worker held is taken up soon; every
     later write carries the token, so a worker that outlives its lease can do no harm."""
     return timedelta(seconds=knobs.get("lifecycle.lease_seconds"))
+
+
+def _try(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetime) -> bool:
+    try:
+        _decide_group(rows, batch=batch, now=now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("a batch of %d messages from %s on could not be decided", len(rows), rows[0][0])
+        return False
+    return True
 
 
 def read_gates(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, Any]) -> Gates:
@@ -235,8 +229,8 @@ def render_for(kind: MessageKind, root: Any, context: dict[str, Any]) -> renderi
     )
 
 
-def _claim(*, token: uuid.UUID, now: datetime, limit: int) -> list[tuple[int, int, int]]:
-    """Lease due messages; (id, profile id, claims) of each. Lease clocks are the database's."""
+def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[tuple[int, int]]:
+    """Lease due messages; (id, profile id) of each. Lease clocks are the database's."""
     return sorted(
         hotpath.fetch(
             """
@@ -245,16 +239,16 @@ def _claim(*, token: uuid.UUID, now: datetime, limit: int) -> list[tuple[int, in
              WHERE m.id IN (
                    SELECT id FROM lifecycle_outboundmessage
                     WHERE decision IN ('queued', 'held') AND run_at <= %s
-                      AND (lease_until IS NULL OR lease_until < clock_timestamp())
+                      AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND (claims = 0) = %s
                     ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
-            RETURNING m.id, m.profile_id, m.claims
+            RETURNING m.id, m.profile_id
             """,
-            [token, lease(), now, limit],
+            [token, lease(), now, fresh, limit],
         )
     )
 
 
-def _decide_group(rows: Sequence[tuple[int, int, int]], *, batch: Batch, now: datetime) -> None:
+def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetime) -> None:
     ids = [row[0] for row in rows]
     with transaction.atomic():
         # People first, then messages: whoever cancels messages takes the locks in the same order.

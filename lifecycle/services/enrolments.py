@@ -343,7 +343,7 @@ def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[
                     ORDER BY d.run_at, d.id LIMIT %s FOR UPDATE OF d SKIP LOCKED)
             RETURNING e.id, e.profile_id, e.claims
             """,
-            [token, deciding.lease(), now, limit],
+            [token, deciding.lease(), now, fresh, limit],
         )
     )
 
