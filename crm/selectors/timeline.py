@@ -52,16 +52,18 @@ def page(
     limit: int = 50,
     kinds: Sequence[str] | None = None,
     now: datetime | None = None,
+    oldest: datetime | None = None,
 ) -> list[TimelineItem]:
     """Up to `limit` touchpoints before the cursor (occurred_at, id), newest first.
 
     The window doubles while it is empty, so a silence of years costs a handful of reads and not one per month.
+    `oldest`, when the caller knows it (see `oldest_of`), saves the read of it.
     """
     if not profile_ids or limit < 1:
         return []
     cursor = before if isinstance(before, tuple) else (before, None) if before else None
     newest = cursor[0] if cursor else (now or clock.now()) + timedelta(days=31)
-    oldest = _oldest(profile_ids)
+    oldest = oldest or _oldest(profile_ids)
     width = timedelta(days=knobs.get("crm.timeline_window_days"))
     found: list[TimelineItem] = []
     upper, inclusive = newest, True
@@ -84,6 +86,12 @@ def _oldest(profile_ids: Sequence[int]) -> datetime:
         seen=Min("first_seen_at"), made=Min("created_at")
     )
     known = [moment for moment in span.values() if moment is not None]
+    return min(known) - timedelta(days=1) if known else datetime.max.replace(tzinfo=UTC)
+
+
+def oldest_of(rows: Iterable[Profile]) -> datetime:
+    """The same bound from rows already read: all profiles of the person."""
+    known = [moment for row in rows for moment in (row.first_seen_at, row.created_at) if moment is not None]
     return min(known) - timedelta(days=1) if known else datetime.max.replace(tzinfo=UTC)
 
 

@@ -1,0 +1,56 @@
+"""Consent and suppressions for staff, to read."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from crm.admin.identity import NamedPeople
+from crm.kernel.admin import ServiceAdmin
+from crm.models import ConsentRecord, IngestionWarning, Suppression
+
+
+@admin.register(ConsentRecord)
+class ConsentRecordAdmin(NamedPeople):
+    """What people allowed and withdrew. Append-only, also in the database."""
+
+    people_fields = ("profile",)
+    list_display = ("id", "who", "purpose", "channel", "granted", "way", "actor", "occurred_at")
+    list_filter = ("purpose", "channel", "granted")
+    ordering = ("-id",)
+
+    @admin.display(description=_("profile"))
+    def who(self, row: ConsentRecord) -> str:
+        """The person."""
+        return self.person(row, "profile")
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(ServiceAdmin):
+    """Addresses that are never written to, by hash."""
+
+    list_display = ("id", "channel", "short_hash", "purpose", "reason", "created_at")
+    list_filter = ("channel", "reason")
+    ordering = ("-id",)
+
+    @admin.display(description=_("address hash"))
+    def short_hash(self, row: Suppression) -> str:
+        """Enough of the hash to tell two apart."""
+        return f"{row.value_hash[:12]}…"
+
+
+@admin.register(IngestionWarning)
+class IngestionWarningAdmin(ServiceAdmin):
+    """What sources sent that was refused or changed."""
+
+    list_display = ("seen_on", "source", "code", "count", "detail", "last_seen_at")
+    list_filter = ("code", "source")
+    list_select_related = ("source",)
+    date_hierarchy = None
+    ordering = ("-id",)
+
+    @admin.display(description=_("example"))
+    def detail(self, row: IngestionWarning) -> str:
+        """What was wrong with the newest one."""
+        sample = row.sample if isinstance(row.sample, dict) else {}
+        return f"{sample.get('kind', '')}: {sample.get('detail', '')}"[:120].strip(": ")
