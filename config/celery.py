@@ -6,10 +6,14 @@ its slot (JobSlot). The schedule is this literal; there is no second place to lo
 """
 
 import os
+import warnings
 
 from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# Whoever runs `up` as root has decided so; messages are JSON, which is what the warning is about.
+warnings.filterwarnings("ignore", message=r"(?s).*superuser privileges")
 
 app = Celery("renxin")
 app.config_from_object("django.conf:settings", namespace="CELERY")

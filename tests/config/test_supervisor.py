@@ -1,5 +1,6 @@
 """`manage.py up` as its user meets it: real processes, real signals."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -85,7 +86,7 @@ def test_up_serves_watches_and_ends_in_mid_task(durable_stack: Stack) -> None:
     stack.wait_ready(60)
 
     # The end, in the middle of a task: a lock keeps the sweep waiting inside its transaction.
-    with psycopg.connect(stack.database_url) as holder:
+    with contextlib.closing(psycopg.connect(stack.database_url)) as holder:
         holder.execute("LOCK TABLE kernel_jobslot IN ACCESS EXCLUSIVE MODE")
         with psycopg.connect(stack.database_url, autocommit=True) as watcher:
 
