@@ -86,7 +86,7 @@ def _count(sql: str, params: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
     """`sql` selects one text per row that breaks the promise."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT count(*), (array_agg(what ORDER BY what))[1:{SAMPLES}] FROM ({sql}) AS broken(what)",  # noqa: S608
+            f"SELECT count(*), (array_agg(what ORDER BY what))[1:{SAMPLES}] FROM ({sql}) AS broken(what)",
             params,
         )
         count, samples = cursor.fetchone()
@@ -97,7 +97,7 @@ def _turned_since(*knob_names: str) -> str:
     """SQL: when the last of these knobs was turned."""
     listed = ", ".join(f"'{name}'" for name in knob_names)
     return (
-        f"COALESCE((SELECT max(changed_at) + interval '{KNOB_GRACE.seconds} s' FROM kernel_knob"  # noqa: S608
+        f"COALESCE((SELECT max(changed_at) + interval '{KNOB_GRACE.seconds} s' FROM kernel_knob"
         f" WHERE name IN ({listed})), '{EPOCH}')"
     )
 

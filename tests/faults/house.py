@@ -14,7 +14,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from config import processes
 from tests import servers
@@ -187,7 +187,12 @@ class House:
 
     def messages_of(self, release_id: int) -> set[int]:
         """The ids of the messages that tell of a release."""
-        return {row[0] for row in self.rows("SELECT DISTINCT message_id FROM voc_fixnotice WHERE release_id = %s", release_id)}
+        return {
+            row[0]
+            for row in self.rows(
+                "SELECT DISTINCT message_id FROM voc_fixnotice WHERE release_id = %s", release_id
+            )
+        }
 
     def settled(self, release_id: int, number: int) -> bool:
         """Whether everyone was told, every e-mail has its fate, and every reporter was thanked."""
@@ -205,18 +210,19 @@ class House:
         )
         return bool(told == number and not waiting and thanked == reporters_of(number))
 
-    def wait_settled(self, release_id: int, number: int, seconds: float = PATIENCE) -> None:
+    def wait_settled(self, release_id: int, number: int) -> None:
         """Wait for it, generously."""
-        assert processes.wait_until(lambda: self.settled(release_id, number), seconds), (
-            self.rows(
-                "SELECT m.decision, m.reason, d.status, count(*) FROM voc_fixnotice n"
-                " JOIN lifecycle_outboundmessage m ON m.id = n.message_id"
-                " LEFT JOIN lifecycle_delivery d ON d.message_id = m.id WHERE n.release_id = %s GROUP BY 1, 2, 3",
-                release_id,
-            ),
-            self.rows("SELECT receiver, claims, lease_until, parked_at, last_error FROM kernel_pendingreaction LIMIT 5"),
-            self.stack.log.read_text()[-3000:],
-        )
+        self.wait(lambda: self.settled(release_id, number), "everything is settled")
+
+    def wait(self, what: Callable[[], bool], why: str, seconds: float = PATIENCE) -> None:
+        """Wait until it is so; fail with the state of the system when it never is."""
+        if processes.wait_until(what, seconds):
+            return
+        state = [f"after {seconds:.0f} s not so: {why}; {sum(self.mails().values())} e-mails in all"]
+        with contextlib.suppress(psycopg.OperationalError):
+            state += [f"{table}: {self.rows(sql)}" for table, sql in _STATE.items()]
+        state.append(self.stack.log.read_text()[-4000:])
+        pytest.fail("\n".join(state))
 
     def verify(self) -> None:
         """Every invariant holds."""
@@ -229,21 +235,22 @@ def reporters_of(number: int) -> int:
     return len(range(0, number, 3))
 
 
-def wait_for(what: Callable[[], bool], why: str, seconds: float = PATIENCE) -> None:
-    """Wait until it is so; fail with the reason when it never is."""
-    assert processes.wait_until(what, seconds), f"after {seconds} s: {why}"
-
-
 def kill(pid: int) -> None:
     """kill -9 of one process that a house has named; one that is gone already is no fault."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
-def unix_now() -> float:
-    """Seconds, only to tell how long something took."""
-    return time.monotonic()
-
+_STATE = {
+    "releases": "SELECT id, status, telling, told_at FROM voc_release",
+    "messages": (
+        "SELECT m.decision, m.reason, d.status, m.claims, m.lease_until < now(), count(*) FROM lifecycle_outboundmessage m"
+        " LEFT JOIN lifecycle_delivery d ON d.message_id = m.id GROUP BY 1, 2, 3, 4, 5"
+    ),
+    "runs": "SELECT * FROM lifecycle_sendrun",
+    "reactions": "SELECT receiver, claims, lease_until, parked_at, last_error, count(*) FROM kernel_pendingreaction"
+    " GROUP BY 1, 2, 3, 4, 5",
+}
 
 _FURNISH = """
 from crm.kernel import actors, clock, knobs

@@ -12,7 +12,7 @@ import pytest
 
 from config import processes
 from config.environment import BASE_DIR
-from tests.faults.house import House, kill, wait_for
+from tests.faults.house import House, kill
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 PEOPLE = 500
@@ -49,7 +49,7 @@ def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: 
     with second_beat(house):
         house.ship(release)
         for threshold, whom in KILLS:
-            wait_for(
+            house.wait(
                 lambda at=before + threshold: sum(house.mails().values()) >= at,
                 f"{threshold} e-mails before the next kill; {sum(house.mails().values()) - before} went out",
             )
@@ -60,12 +60,16 @@ def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: 
             killed += len(victims)
             tasks += 1 if whom == "child" else 2
             if whom == "worker":
-                wait_for(lambda: not processes.is_alive(victims[0]), "the worker is dead")
+                house.wait(lambda: not processes.is_alive(victims[0]), "the worker is dead")
         house.wait_settled(release, PEOPLE)
 
     messages = house.messages_of(release)
     accepted = {ident: number for ident, number in house.mails().items() if ident in messages}
-    gaps = dict(house.rows("SELECT message_id, gaps FROM lifecycle_delivery WHERE message_id = ANY(%s)", list(messages)))
+    gaps = dict(
+        house.rows(
+            "SELECT message_id, gaps FROM lifecycle_delivery WHERE message_id = ANY(%s)", list(messages)
+        )
+    )
     doubled = {ident: number for ident, number in accepted.items() if number > 1}
     print(
         f"\nkilled {killed} processes with up to {tasks} tasks; told {len(messages)}, lost {len(messages - set(accepted))}, "
