@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse
 from drf_standardized_errors.formatter import ExceptionFormatter
@@ -17,8 +19,9 @@ from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 
-from crm.kernel.errors import DomainError
+from crm.kernel.errors import DomainError, Unavailable
 
+logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -42,11 +45,19 @@ class ProblemHandler(ExceptionHandler):
             return DomainProblem(exc)
         if isinstance(exc, Http404):
             return exceptions.NotFound()
+        if isinstance(exc, (OperationalError, InterfaceError)):
+            return DomainProblem(Unavailable(_("The database is away for a moment; please try again.")))
         if isinstance(exc, RequestDataTooBig):
             error = exceptions.APIException(detail="The request body is too large.", code="too_large")
             error.status_code = 413
             return error
         return super().convert_known_exceptions(exc)
+
+    def report_exception(self, exc: exceptions.APIException, response: Response) -> None:
+        """Tell the operators what the client is not told."""
+        super().report_exception(exc, response)
+        if response.status_code >= 500:
+            logger.error("unhandled in the API", exc_info=self.exc)
 
     def get_response(self, exc: exceptions.APIException, data: dict) -> Response:
         """The response with the content type of problem details."""
