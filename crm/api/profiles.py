@@ -69,7 +69,7 @@ class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
             raise NotFound(_("There is no such person."))
         return root
 
-    def detail(self, root: Profile) -> dict[str, Any]:
+    def _detail(self, root: Profile) -> dict[str, Any]:
         """The output of a person with identities and addresses."""
         ids = profile_selectors.id_sets([root.pk])[root.pk]
         root.identities = profile_selectors.identities(ids)  # type: ignore[attr-defined]
@@ -79,7 +79,7 @@ class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
     @extend_schema(responses=serializers.ProfileDetailSerializer)
     def retrieve(self, request: Request, id: UUID) -> Response:
         """One person."""
-        return Response(self.detail(self.person(id)))
+        return Response(self._detail(self.person(id)))
 
     @extend_schema(request=serializers.ProfileChangeSerializer, responses=serializers.ProfileDetailSerializer)
     def partial_update(self, request: Request, id: UUID) -> Response:
@@ -90,7 +90,7 @@ class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
             values["birthday"] = values["birthday"].isoformat()
         trust = "server" if self.actor.kind == "api_key" else "staff"
         profile_services.update(root.pk, values=values, actor=self.actor, now=clock.now(), trust=trust)
-        return Response(self.detail(self.person(id)))
+        return Response(self._detail(self.person(id)))
 
     @extend_schema(
         parameters=TIMELINE_PARAMETERS, responses=serializers.TimelinePageSerializer, filters=False
