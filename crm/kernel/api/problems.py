@@ -6,6 +6,7 @@ the place in the input (`attr`), so that a client can show it beside the field.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from django.core.exceptions import RequestDataTooBig
