@@ -78,8 +78,8 @@ def test_the_company_is_whole(demo):
     assert Feedback.objects.undecided().count() == 6
     assert list(Release.objects.order_by("created_at").values_list("status", flat=True)) == [
         "shipped",
-        "withdrawn",
         "shipped",
+        "withdrawn",
         "draft",
     ]
     journey = Journey.objects.get()
