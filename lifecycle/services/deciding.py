@@ -138,7 +138,7 @@ def read_gates(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[i
     by_contact = {}
     if named:
         all_members = {member for ids in named.values() for root in ids for member in members[root]}
-        for contact in contacts.of(all_members).filter(pk__in=list(named)):
+        for contact in contacts.of(all_members).filter(pk__in=list(named), bounced_at=None):
             by_contact[contact.pk] = contacts.Address(
                 contact.pk,
                 contact.profile_id,

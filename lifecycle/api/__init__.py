@@ -1,0 +1,1 @@
+"""REST of lifecycle: decisions, journeys, enrolments, kinds of messages and their texts."""

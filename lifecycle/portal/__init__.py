@@ -1,0 +1,1 @@
+"""The person's own pages: inbox, preferences, confirmation of an address."""
