@@ -34,8 +34,8 @@ HEADER = "# The words of Renxin in another language.\n"
 
 
 def extract_django(
-    fileobj: IO[bytes], keywords: Iterable[str], comment_tags: Iterable[str], options: dict[str, Any]
-) -> Iterator[tuple[int, str, Any, list[str]]]:
+    fileobj: IO[bytes], keywords: Any, comment_tags: Any, options: Any
+) -> Iterator[tuple[int, Any, list[str], str | None]]:
     """Babel's extractor for Django templates: Django turns a template into Python-like source
     that keeps line numbers, and Babel reads that."""
     from django.utils.translation.template import templatize
@@ -50,7 +50,7 @@ def template(base: Path) -> Catalog:
     catalog = Catalog(project="Renxin", charset="utf-8", fuzzy=False)
     for path in sorted(_files(base)):
         place = path.relative_to(base).as_posix()
-        method = "python" if path.suffix == ".py" else extract_django
+        method: Any = "python" if path.suffix == ".py" else extract_django
         with path.open("rb") as stream:
             for line, message, comments, context in extract(
                 method, stream, KEYWORDS, comment_tags=("Translators:",), options={"encoding": "utf-8"}

@@ -16,6 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 warnings.filterwarnings("ignore", message=r"(?s).*superuser privileges")
 
 app = Celery("renxin")
+app.set_default()  # threads of gunicorn, too, find this app and no other
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

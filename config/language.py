@@ -14,5 +14,5 @@ def switch(request: HttpRequest) -> HttpResponseBase:
     code = request.POST.get("language", "")
     if code in dict(settings.LANGUAGES):
         request.user.language = code  # type: ignore[union-attr]
-        request.user.save(update_fields=["language"])
+        request.user.save(update_fields=["language"])  # type: ignore[call-arg]
     return set_language(request)

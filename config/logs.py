@@ -72,7 +72,7 @@ def _value(value: Any) -> str:
     return f'"{text}"' if " " in text or not text else text
 
 
-_SHARED = [
+_SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
@@ -104,6 +104,7 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "py.warnings": {"level": "ERROR"},  # of libraries, to developers: pytest shows them
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
     },

@@ -25,6 +25,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -127,7 +128,7 @@ class Supervisor:
             left = processes.in_group(group, str(self.run_dir))
             if left:
                 self.say(f"ending {name} (process {group}), left by a supervisor that was killed")
-                _end_group(group, lambda g=group: not processes.in_group(g, str(self.run_dir)), 5.0)
+                _end_group(group, partial(_no_more_of, group, str(self.run_dir)), 5.0)
         _write_children(self.run_dir, {})
 
     def _check_port(self) -> None:
@@ -253,7 +254,7 @@ class Supervisor:
         now = time.monotonic()
         if child.process is not None:
             code = child.process.returncode
-            _end_group(child.process.pid, lambda: not processes.in_group(child.process.pid, ""), 0.0)
+            _end_group(child.process.pid, partial(_no_more_of, child.process.pid, ""), 0.0)
             lived = now - child.started_at
             child.pause = FIRST_PAUSE if lived > HEALTHY_AFTER else min(child.pause * 2, LONGEST_PAUSE)
             child.start_after = now + child.pause
@@ -322,7 +323,7 @@ class Supervisor:
             pid = child.process.pid
             if child.alive():
                 self.say(f"stopping {name}")
-            _end_group(pid, lambda c=child: not c.alive(), child.patience, leader_only=True)
+            _end_group(pid, partial(_has_ended, child), child.patience, leader_only=True)
         _write_children(self.run_dir, {})
         if self.servers is not None and self.servers.running:
             self.say("stopping valkey and postgres")
@@ -399,6 +400,14 @@ def _end_group(group: int, gone: Callable[[], bool], patience: float, *, leader_
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
     processes.wait_until(gone, 1.0)
+
+
+def _no_more_of(group: int, needle: str) -> bool:
+    return not processes.in_group(group, needle)
+
+
+def _has_ended(child: Child) -> bool:
+    return not child.alive()
 
 
 def _reason(code: int) -> str:

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import redis
+from celery import current_app
 from django.conf import settings
 from django.db import connection, transaction
 from redis.backoff import NoBackoff
@@ -50,9 +51,7 @@ def _send(task_name: str, ids: dict[str, Any]) -> None:
     try:
         if not _broker().set(_mark(task_name, ids), 1, nx=True, ex=OUTSTANDING_SECONDS):
             return
-        from config.celery import app
-
-        app.send_task(task_name, kwargs=ids, retry=False)
+        current_app.send_task(task_name, kwargs=ids, retry=False)
     except Exception as error:  # whatever the broker's client raises: the row stays, the sweep comes
         _broker_rests_until = time.monotonic() + BROKER_REST_SECONDS
         logger.warning("wake-up of %s not sent: %s", task_name, type(error).__name__)
