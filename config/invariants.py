@@ -156,7 +156,8 @@ def _notice_once(now: datetime) -> tuple[int, tuple[str, ...]]:
               JOIN crm_profile p ON p.id = n.profile_id
         )
         SELECT format('ticket %%s person %%s', b.ticket, b.person)
-          FROM notice a JOIN notice b ON a.ticket = b.ticket AND a.person = b.person AND a.round = b.round AND a.id < b.id
+          FROM notice a
+          JOIN notice b ON a.ticket = b.ticket AND a.person = b.person AND a.round = b.round AND a.id < b.id
          WHERE (a.profile_id = b.profile_id OR NOT EXISTS (
                 SELECT 1 FROM crm_mergerecord m JOIN crm_profile l ON l.id = m.loser_id
                  WHERE m.undone_at IS NULL AND COALESCE(l.merged_into_id, l.id) = b.person
@@ -196,7 +197,8 @@ def _balance_is_sum(now: datetime) -> tuple[int, tuple[str, ...]]:
     return _count(
         """
         SELECT format('account %%s', a.id) FROM members_pointsaccount a
-          LEFT JOIN (SELECT account_id, sum(amount) AS total FROM members_pointsentry GROUP BY 1) e ON e.account_id = a.id
+          LEFT JOIN (SELECT account_id, sum(amount) AS total FROM members_pointsentry GROUP BY 1) e
+            ON e.account_id = a.id
          WHERE a.balance <> COALESCE(e.total, 0) OR a.balance < 0
         """,
         {},
@@ -290,7 +292,8 @@ def _consent_valid(now: datetime) -> tuple[int, tuple[str, ...]]:
         f"""
         WITH {_MAIL}, decision AS (
             SELECT mail.id, c.granted, c.occurred_at > mail.at - %(grace)s::interval AS is_fresh,
-                   row_number() OVER (PARTITION BY mail.id, c.profile_id ORDER BY c.occurred_at DESC, c.id DESC) AS place
+                   row_number() OVER (PARTITION BY mail.id, c.profile_id
+                                      ORDER BY c.occurred_at DESC, c.id DESC) AS place
               FROM mail JOIN person ON person.id = mail.id
               JOIN crm_consentrecord c ON c.profile_id = person.member AND c.purpose = mail.purpose
                    AND c.channel = 'email' AND c.occurred_at <= mail.at + %(grace)s::interval

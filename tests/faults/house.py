@@ -28,7 +28,7 @@ import pytest
 from config import processes
 from tests import servers
 
-SINK_SECONDS = 0.02
+MAIL_SECONDS = 0.02  # for one e-mail
 LEASE_SECONDS = 4
 PATIENCE = 120.0
 
@@ -41,8 +41,15 @@ class House:
         self.stacks = contextlib.ExitStack()
         self.mail_log = folder / "accepted.log"
         self.mail_log.touch()
+        self.mail_pace = folder / "pace"
+        self.set_pace(MAIL_SECONDS)
         self.sink = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("sink.py")), str(self.mail_log), str(SINK_SECONDS)],
+            [
+                sys.executable,
+                str(Path(__file__).with_name("sink.py")),
+                str(self.mail_log),
+                str(self.mail_pace),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -66,12 +73,19 @@ class House:
             )
         )
 
+    def set_pace(self, seconds: float) -> None:
+        """How long the mail server takes for one e-mail from now on."""
+        draft = self.mail_pace.with_suffix(".new")
+        draft.write_text(str(seconds))
+        draft.replace(self.mail_pace)
+
     def ready(self) -> None:
         """Running, with keys and short leases, and a worker that takes tasks."""
         if self._stack is None or self.stack.process.poll() is not None:
             self.start()
         if not self.api_key:
             self.write_key, self.api_key = self.script(_FURNISH, lease=LEASE_SECONDS)
+        self.set_pace(MAIL_SECONDS)
         self.stack.wait_ready()
         self.stack.wait_worker()
 
@@ -187,12 +201,13 @@ class House:
 
     def messages_of(self, release_id: int) -> set[int]:
         """The ids of the messages that tell of a release."""
-        return {
-            row[0]
-            for row in self.rows(
-                "SELECT DISTINCT message_id FROM voc_fixnotice WHERE release_id = %s", release_id
-            )
-        }
+        sql = "SELECT DISTINCT message_id FROM voc_fixnotice WHERE release_id = %s"
+        return {row[0] for row in self.rows(sql, release_id)}
+
+    def gaps(self, messages: set[int]) -> dict[int, int]:
+        """How often each message's fate was unknown, by the log."""
+        sql = "SELECT message_id, gaps FROM lifecycle_delivery WHERE message_id = ANY(%s)"
+        return dict(self.rows(sql, list(messages)))
 
     def settled(self, release_id: int, number: int) -> bool:
         """Whether everyone was told, every e-mail has its fate, and every reporter was thanked."""
@@ -213,6 +228,11 @@ class House:
     def wait_settled(self, release_id: int, number: int) -> None:
         """Wait for it, generously."""
         self.wait(lambda: self.settled(release_id, number), "everything is settled")
+
+    def wait_replaced(self, name: str, pid: int) -> None:
+        """Until a killed process is gone and the supervisor has started another one in its place."""
+        self.wait(lambda: not processes.is_alive(pid), f"{name} is dead")
+        self.wait(lambda: processes.is_alive(self.stack.pids.get(name, 0)), f"{name} runs again")
 
     def wait(self, what: Callable[[], bool], why: str, seconds: float = PATIENCE) -> None:
         """Wait until it is so; fail with the state of the system when it never is."""
@@ -244,8 +264,8 @@ def kill(pid: int) -> None:
 _STATE = {
     "releases": "SELECT id, status, telling, told_at FROM voc_release",
     "messages": (
-        "SELECT m.decision, m.reason, d.status, m.claims, m.lease_until < now(), count(*) FROM lifecycle_outboundmessage m"
-        " LEFT JOIN lifecycle_delivery d ON d.message_id = m.id GROUP BY 1, 2, 3, 4, 5"
+        "SELECT m.decision, m.reason, d.status, m.claims, m.lease_until < now(), count(*)"
+        " FROM lifecycle_outboundmessage m LEFT JOIN lifecycle_delivery d ON d.message_id = m.id GROUP BY 1, 2, 3, 4, 5"
     ),
     "runs": "SELECT * FROM lifecycle_sendrun",
     "reactions": "SELECT receiver, claims, lease_until, parked_at, last_error, count(*) FROM kernel_pendingreaction"

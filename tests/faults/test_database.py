@@ -9,7 +9,6 @@ from collections import Counter
 
 import pytest
 
-from config import processes
 from tests.faults.house import House, kill
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
@@ -60,8 +59,7 @@ def test_kill_9_of_the_database_under_ingest_loses_no_acknowledged_event(house: 
             house.wait(lambda at=count + EVENTS_BETWEEN_KILLS: acknowledged(clients) >= at, "events come in")
             lost = house.stack.pids["postgres"]
             kill(lost)
-            house.wait(lambda: not processes.is_alive(lost), "the database is dead")
-            house.wait(lambda: house.stack.pids["postgres"] != lost, "the supervisor starts it again")
+            house.wait_replaced("postgres", lost)
         count = acknowledged(clients)
         house.wait(lambda: acknowledged(clients) >= count + EVENTS_BETWEEN_KILLS, "events come in again")
     finally:

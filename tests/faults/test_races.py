@@ -74,16 +74,14 @@ class Hands:
 
 def test_two_schedulers_whose_clocks_jump_run_each_slot_of_a_day_once() -> None:
     midnight, every = datetime(2026, 3, 1, tzinfo=UTC), timedelta(minutes=10)
+    last = midnight + timedelta(hours=24, seconds=-1)
     ran: list[datetime] = []
 
     def schedule(seed: int) -> None:
         chance = random.Random(seed)
         for minute in range(0, 24 * 60, 5):
             jump = timedelta(minutes=chance.choice((0, 0, 0, -60, 7)), seconds=chance.random())
-            now = min(
-                max(midnight + timedelta(minutes=minute) + jump, midnight),
-                midnight + timedelta(hours=24, seconds=-1),
-            )
+            now = max(midnight, min(midnight + timedelta(minutes=minute) + jump, last))
             if jobs.claim_slot("tests.job", now=now, every=every):
                 ran.append(now - (now - midnight) % every)
 
