@@ -279,3 +279,22 @@ def test_a_form_without_its_token_is_explained(db):
     answer = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a", "password": "b"})
     assert answer.status_code == 403
     assert "reload the page" in answer.content.decode()
+
+
+def test_the_admin_role_cannot_lift_itself_above_its_own_rights(client, staff):
+    me = staff(client, "admin", email="me@example.com")
+    boss = get_user_model().objects.create_superuser("boss", password="pass-word-2")
+    form = {
+        "username": me.username, "first_name": "", "last_name": "", "email": "", "team": "x", "language": "",
+        "time_zone": "", "is_active": "on", "is_staff": "on", "is_superuser": "on",
+        "groups": [group.pk for group in me.groups.all()],
+        "user_permissions": [Permission.objects.get(codename="delete_group").pk],
+    }  # fmt: skip
+    assert client.post(f"/admin/crm/staffuser/{me.pk}/change/", form).status_code == 302
+    me.refresh_from_db()
+    assert (me.team, me.is_superuser, me.user_permissions.count()) == ("x", False, 0)
+    assert client.post(f"/admin/crm/staffuser/{boss.pk}/change/", form).status_code == 403
+    new = {"password1": "another-Word-9", "password2": "another-Word-9", "usable_password": "true"}
+    assert client.post(f"/admin/crm/staffuser/{boss.pk}/password/", new).status_code == 403
+    boss.refresh_from_db()
+    assert boss.check_password("pass-word-2")
