@@ -139,7 +139,7 @@ def _take(
     actor = actors.source(source.id)
     result = _record(events, source=source, actor=actor, envelope=envelope, historical=historical)
     if refused or noticed:
-        warnings.keep(items, refused, noticed, source_id=source.id, now=envelope.now)
+        warnings.keep(items, rejected=refused, noticed=noticed, source_id=source.id, now=envelope.now)
     result.rejected = sorted(
         [*refused, *(Rejection(places[r.index], r.message_id, r.code, r.detail) for r in result.rejected)],
         key=lambda rejection: rejection.index,
@@ -171,7 +171,7 @@ def _record(
             refusal = Rejection(
                 index, event.message_id, "invalid_event", "the event holds a value we cannot store"
             )
-            warnings.keep(events, [refusal], [], source_id=source.id, now=envelope.now)
+            warnings.keep(events, rejected=[refusal], source_id=source.id, now=envelope.now)
             one = RecordResult(profile_ids=[None])
             total.rejected.append(refusal)
         total.accepted += one.accepted

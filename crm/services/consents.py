@@ -12,10 +12,11 @@ from crm.kernel import actionlog
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Invalid
 from crm.models import ConsentRecord
-from crm.services import profiles, touchpoints
+from crm.services import profiles, retry, touchpoints
 from crm.states import Channel, ConsentWay, Purpose
 
 
+@retry.on_conflict
 def record(
     profile_id: int,
     *,

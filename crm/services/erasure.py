@@ -19,10 +19,11 @@ from crm.kernel.actors import Actor
 from crm.kernel.errors import NotFound
 from crm.models import ContactPoint, Identity, MergeRecord, MergeSuggestion, Profile
 from crm.selectors import profiles as profile_selectors
-from crm.services import profiles, suppressions
+from crm.services import profiles, retry, suppressions
 from crm.states import SuggestionStatus, SuppressionReason
 
 
+@retry.on_conflict
 def erase(profile_id: int, *, actor: Actor, now: datetime) -> int:
     """Erase the person behind a profile id. Returns the root id; repeating it changes nothing. Raises NotFound.
 
@@ -36,9 +37,6 @@ def erase(profile_id: int, *, actor: Actor, now: datetime) -> int:
         if root.erased_at is not None:
             return root.pk
         ids = profile_selectors.id_sets([root.pk])[root.pk]
-        list(
-            Profile.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values_list("pk")
-        )
         addresses = set(ContactPoint.objects.filter(profile_id__in=ids).values_list("channel", "value_hash"))
         for kind, channel in (("email", "email"), ("phone", "sms")):
             held = Identity.objects.filter(profile_id__in=ids, kind=kind).values_list("value", flat=True)

@@ -3,7 +3,8 @@
 Guarantees: an identifier has one profile; no limit of the rules is ever exceeded; an untrusted source never joins
 two people who are known, nor hangs a stronger identifier on one. When a claim would break a rule its weakest
 identifier is left out and the rest is tried again; the strongest always counts. Every such refusal is returned as
-a warning. Must run inside a transaction; Raced asks the caller to run it again.
+a warning. Must run inside a transaction; retry.Raced
+asks the caller to start again.
 """
 
 from __future__ import annotations
@@ -13,19 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import connection
+from django.db import transaction
 
 from crm.kernel.actors import Actor
 from crm.models import MergeSuggestion
 from crm.selectors import rules
-from crm.services import hotpath
+from crm.services import hotpath, retry
 from crm.states import Trust
 
 Identifier = tuple[str, str]
-
-
-class Raced(Exception):
-    """Another transaction gave an identifier away in the meantime: start again."""
 
 
 @dataclass(slots=True)
@@ -93,12 +90,18 @@ def resolve(
     plan = _simulate(claims, state, trust=trust, locked=frozenset())
     locked: set[int] = set()
     while plan.needs:
-        # Something beyond reading is to be done to live people: lock them, in id order, and look again.
+        # Something beyond reading is to be done to live people: lock them, in id order, and look again. Whoever must
+        # be locked in addition then is locked from the start, with the others, never on top of them.
         locked |= plan.needs
+        savepoint = transaction.savepoint()
         _lock(sorted(locked))
         state = _look_up(wanted)
         _count(state, locked)
         plan = _simulate(claims, state, trust=trust, locked=frozenset(locked))
+        if plan.needs:
+            transaction.savepoint_rollback(savepoint)
+        else:
+            transaction.savepoint_commit(savepoint)
     return _apply(claims, plan, source_id=source_id, actor=actor, now=now)
 
 
@@ -402,7 +405,7 @@ def _write(plan: _Plan, *, source_id: int | None, now: datetime, result: Resolut
     for place, number in rows:
         if place == 0:
             if number != len(pairs):
-                raise Raced
+                raise retry.Raced
         else:
             new[place - 1].id = number
             result.created.add(number)

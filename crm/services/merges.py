@@ -21,7 +21,7 @@ from crm.kernel import actionlog
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Invalid, NotFound
 from crm.models import MergeRecord, MergeSuggestion, Profile
-from crm.services import profiles, touchpoints
+from crm.services import profiles, retry, touchpoints
 from crm.states import MergeCause, SuggestionStatus
 
 FIELDS = (
@@ -57,6 +57,7 @@ def preview(winner_id: int, loser_id: int) -> list[FieldPreview]:
         ]
 
 
+@retry.on_conflict
 def merge(
     winner_id: int,
     loser_id: int,
@@ -95,6 +96,7 @@ def join_automatically(pairs: Sequence[tuple[int, int]], *, actor: Actor, now: d
     return records
 
 
+@retry.on_conflict
 def undo(merge_id: int, *, actor: Actor, now: datetime) -> MergeRecord:
     """Take a merge apart: the loser and what was merged into it before become a person of their own again.
 
@@ -115,12 +117,6 @@ def undo(merge_id: int, *, actor: Actor, now: datetime) -> MergeRecord:
             root.pk,
             *Profile.objects.filter(merged_into=root).order_by("pk").values_list("pk", flat=True),
         ]
-        list(
-            Profile.objects.select_for_update(no_key=True)
-            .filter(pk__in=members)
-            .order_by("pk")
-            .values_list("pk")
-        )
         tree = _subtree(record.loser_id)
         Profile.objects.filter(pk=record.loser_id).update(merged_into=None)
         Profile.objects.filter(pk__in=[pk for pk in tree if pk != record.loser_id]).update(
@@ -133,6 +129,7 @@ def undo(merge_id: int, *, actor: Actor, now: datetime) -> MergeRecord:
     return record
 
 
+@retry.on_conflict
 def decide_suggestion(suggestion_id: int, *, accept: bool, actor: Actor, now: datetime) -> MergeSuggestion:
     """Merge or dismiss a suggestion. Raises NotFound, Conflict `already_decided`, and what `merge` raises."""
     status = SuggestionStatus.MERGED if accept else SuggestionStatus.DISMISSED

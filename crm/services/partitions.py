@@ -49,8 +49,13 @@ def name(month: tuple[int, int]) -> str:
 
 
 def _exists(month: tuple[int, int]) -> bool:
+    # Read from the catalogue itself: to_regclass() may answer from a cache that a lock does not refresh.
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name(month)])
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'crm_touchpoint'::regclass AND c.relname = %s)",
+            [name(month)],
+        )
         return cursor.fetchone()[0]
 
 
@@ -62,8 +67,7 @@ def _make(month: tuple[int, int]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         # Somebody else may have made it while we waited for the lock.
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
-        if cursor.fetchone()[0]:
+        if _exists(month):
             return
         cursor.execute(f"CREATE TABLE {table} (LIKE crm_touchpoint INCLUDING ALL)")
         cursor.execute(

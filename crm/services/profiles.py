@@ -15,12 +15,11 @@ from crm.kernel.actors import Actor
 from crm.kernel.errors import Gone, Invalid, NotFound
 from crm.models import Profile
 from crm.selectors import rules
-from crm.services import identity, traits, warnings
+from crm.services import identity, retry, traits, warnings
 from crm.states import Trust
 
-ATTEMPTS = 6
 
-
+@retry.on_conflict
 def resolve(
     identifiers: Sequence[tuple[str, str]],
     *,
@@ -45,52 +44,52 @@ def resolve(
             raise Invalid(_("These identifiers belong to nobody."), code="illegal_identifier")
         raise Invalid(_("At least one identifier is needed."), code="no_identifier")
     good = sorted(dict.fromkeys(good), key=lambda pair: rules.rule(pair[0]).priority)
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with transaction.atomic():
-                found = identity.resolve(
-                    [identity.Claim(good, now)], trust=trust, source_id=source_id, actor=actor, now=now
-                )
-                root_id = found.root_ids[0]
-                if names:
-                    gift = traits.Gift(root_id, now, dict(names), {})
-                    traits.merge([gift], trust=Trust(trust).value, actor=actor, now=now)
-                if found.warnings:
-                    first = {code: detail for _at, code, detail in reversed(found.warnings)}
-                    warnings.write(
-                        [
-                            (code, 1, {"kind": "resolve", "detail": first[code], "stored": True})
-                            for code in sorted(first)
-                        ],
-                        source_id=source_id,
-                        now=now,
-                    )
-            return root_id
-        except identity.Raced:
-            if attempt == ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+    with transaction.atomic():
+        found = identity.resolve(
+            [identity.Claim(good, now)], trust=trust, source_id=source_id, actor=actor, now=now
+        )
+        root_id = found.root_ids[0]
+        if names:
+            gift = traits.Gift(root_id, now, dict(names), {})
+            traits.merge([gift], trust=Trust(trust).value, actor=actor, now=now)
+        if found.warnings:
+            first = {code: detail for _at, code, detail in reversed(found.warnings)}
+            warnings.write(
+                [
+                    (code, 1, {"kind": "resolve", "detail": first[code], "stored": True})
+                    for code in sorted(first)
+                ],
+                source_id=source_id,
+                now=now,
+            )
+    return root_id
 
 
 def lock_roots(ids: Iterable[int]) -> dict[int, Profile]:
     """Each given id with its live root, row-locked in id order. Call inside a transaction.
 
-    A root may lose its place while we wait for its lock; then we look again. Unknown ids are left out. FOR NO KEY
-    UPDATE: writers of rows that merely refer to the profile are not held up.
+    Roots may change while we wait. Then the locks are given back by a savepoint and taken anew, still in id order:
+    holding some while asking for others is how deadlocks begin. Unknown ids are left out. FOR NO KEY UPDATE:
+    writers of rows that merely refer to the profile are not held up.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("lock_roots holds its locks only inside a transaction")
     wanted = sorted(set(ids))
-    locked: dict[int, Profile] = {}
+    root_of = _roots(wanted)
     while True:
-        root_of = dict(
-            Profile.objects.filter(pk__in=wanted).values_list("pk", Coalesce("merged_into_id", "pk"))
-        )
-        missing = sorted(set(root_of.values()) - set(locked))
-        if not missing:
+        savepoint = transaction.savepoint()
+        rows = Profile.objects.select_for_update(no_key=True).filter(pk__in=set(root_of.values()))
+        locked = {row.pk: row for row in rows.order_by("pk")}
+        found = _roots(wanted)
+        if found == root_of:
+            transaction.savepoint_commit(savepoint)
             return {profile_id: locked[root_id] for profile_id, root_id in root_of.items()}
-        for row in Profile.objects.select_for_update(no_key=True).filter(pk__in=missing).order_by("pk"):
-            locked[row.pk] = row
+        transaction.savepoint_rollback(savepoint)
+        root_of = found
+
+
+def _roots(ids: list[int]) -> dict[int, int]:
+    return dict(Profile.objects.filter(pk__in=ids).values_list("pk", Coalesce("merged_into_id", "pk")))
 
 
 def refuse_erased(profile: Profile) -> None:
@@ -99,6 +98,7 @@ def refuse_erased(profile: Profile) -> None:
         raise Gone(_("This person's data was erased."), code="erased")
 
 
+@retry.on_conflict
 def update(
     profile_id: int, *, values: Mapping[str, Any], actor: Actor, now: datetime, trust: str = "staff"
 ) -> set[str]:

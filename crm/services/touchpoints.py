@@ -17,22 +17,19 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import OperationalError, connection, transaction
-from psycopg import errors
+from django.db import transaction
 
 from crm.kernel import knobs, reactions
 from crm.kernel.actors import Actor
 from crm.registry import check_payload, register_kind, stage_of
 from crm.selectors import rules
-from crm.services import hotpath, identity, partitions, traits, warnings
+from crm.services import hotpath, identity, partitions, retry, traits, warnings
 from crm.states import Trust
 
 __all__ = ["Event", "RecordResult", "Rejection", "SourceRef", "record", "register_kind"]
 
-ATTEMPTS = 6
 LONGEST_KIND = 200
 LONGEST_MESSAGE_ID = 255
-RETRIED = (errors.DeadlockDetected, errors.SerializationFailure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +108,18 @@ def record(
     rows = _prepare(events, source=source, now=now, result=result)
     partitions.ensure({(row.occurred_at.year, row.occurred_at.month) for row in rows})
     noticed, refused = list(result.warnings), list(result.rejected)
-    nested = connection.in_atomic_block
-    for attempt in range(1, ATTEMPTS + 1):
+
+    @retry.on_conflict
+    def write() -> None:
         result.warnings, result.rejected = list(noticed), list(refused)
-        try:
-            with transaction.atomic():
-                _store(rows, source=source, actor=actor, now=now, historical=historical, result=result)
-                warnings.keep(
-                    events, result.rejected, result.warnings, source_id=source.id if source else None, now=now
-                )
-            break
-        except identity.Raced:
-            if attempt == ATTEMPTS:
-                raise
-        except OperationalError as error:
-            if nested or attempt == ATTEMPTS or not isinstance(error.__cause__, RETRIED):
-                raise
+        with transaction.atomic():
+            _store(rows, source=source, actor=actor, now=now, historical=historical, result=result)
+            source_id = source.id if source else None
+            warnings.keep(
+                events, rejected=result.rejected, noticed=result.warnings, source_id=source_id, now=now
+            )
+
+    write()
     return result
 
 

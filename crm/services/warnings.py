@@ -17,9 +17,9 @@ from crm.services import hotpath
 
 def keep(
     events: Sequence[Any],
-    rejected: Sequence[Any],
-    noticed: Sequence[tuple[int, str, str]],
     *,
+    rejected: Sequence[Any] = (),
+    noticed: Sequence[tuple[int, str, str]] = (),
     source_id: int | None,
     now: datetime,
 ) -> None:
@@ -28,9 +28,15 @@ def keep(
         return
     found: dict[str, list[Any]] = {}
     for rejection in rejected:
-        _add(found, rejection.code, events, rejection.index, rejection.message_id, rejection.detail, True)
+        kind = _kind(events, rejection.index)
+        _add(
+            found,
+            rejection.code,
+            _sample(rejection.index, rejection.message_id, kind, rejection.detail, False),
+        )
     for index, code, detail in noticed:
-        _add(found, code, events, index, getattr(events[index], "message_id", ""), detail, False)
+        message_id = getattr(events[index], "message_id", "")
+        _add(found, code, _sample(index, message_id, _kind(events, index), detail, True))
     write(
         [(code, number, sample) for code, (number, sample) in sorted(found.items())],
         source_id=source_id,
@@ -63,23 +69,20 @@ def write(
     )
 
 
-def _add(
-    found: dict[str, list[Any]],
-    code: str,
-    events: Sequence[Any],
-    index: int,
-    message_id: str,
-    detail: str,
-    refused: bool,
-) -> None:
-    entry = found.setdefault(code, [0, None])
+def _add(found: dict[str, list[Any]], code: str, sample: dict[str, Any]) -> None:
+    entry = found.setdefault(code, [0, sample])
     entry[0] += 1
-    if entry[1] is None:
-        kind = getattr(events[index], "kind", "") if 0 <= index < len(events) else ""
-        entry[1] = {
-            "index": index,
-            "message_id": str(message_id)[:100],
-            "kind": str(kind)[:100],
-            "detail": str(detail)[:200],
-            "stored": not refused,
-        }
+
+
+def _kind(events: Sequence[Any], index: int) -> str:
+    return str(getattr(events[index], "kind", "")) if 0 <= index < len(events) else ""
+
+
+def _sample(index: int, message_id: str, kind: str, detail: str, stored: bool) -> dict[str, Any]:
+    return {
+        "index": index,
+        "message_id": str(message_id)[:100],
+        "kind": kind[:100],
+        "detail": str(detail)[:200],
+        "stored": stored,
+    }
