@@ -2,10 +2,14 @@
 
 from django.utils.translation import gettext_lazy as _
 
+from crm.registry import register_channels
 from crm.services import touchpoints
 from lifecycle import registry
+from voc.states import FeedbackChannel
 
 FIX_TOLD = "voc.fix_told"
+
+register_channels(dict(FeedbackChannel.choices))
 
 touchpoints.register_kind("voc.feedback.given", label=_("Gave feedback"), payload={"feedback_id": int})
 touchpoints.register_kind(

@@ -23,7 +23,11 @@ class PointsQuerySet(models.QuerySet[Any]):
         if user is None or not getattr(user, "is_authenticated", False):
             return self.none()
         if hasattr(user, "has_scope"):
-            return self if any(user.has_scope(f"members.points:{verb}") for verb in ("read", "write")) else self.none()
+            return (
+                self
+                if any(user.has_scope(f"members.points:{verb}") for verb in ("read", "write"))
+                else self.none()
+            )
         return self if user.has_perm("members.view_pointsaccount") else self.none()
 
 

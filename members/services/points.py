@@ -117,18 +117,18 @@ def credit_many(credits: Sequence[Credit], *, kind: str, actor: Actor, now: date
     with transaction.atomic():
         locked = profiles.lock_roots({one.profile_id for one in credits})
         live = {ident: root for ident, root in locked.items() if root.erased_at is None}
-        accounts = accounts(sorted({root.pk for root in live.values()}), now=now)
+        held = accounts(sorted({root.pk for root in live.values()}), now=now)
         wanted = {one.key: one for one in credits if one.profile_id in live}
         known = set(
             PointsEntry.objects.filter(
                 idempotency_key__in=[key for one in wanted.values() for key in (one.key, *one.alias_keys)]
             ).values_list("idempotency_key", flat=True)
         )
-        entries, gained = [], dict.fromkeys(accounts, 0)
+        entries, gained = [], dict.fromkeys(held, 0)
         for one in wanted.values():
             if one.key in known or known.intersection(one.alias_keys):
                 continue
-            account = accounts[live[one.profile_id].pk]
+            account = held[live[one.profile_id].pk]
             gained[account.profile_id] += one.amount
             entries.append(
                 PointsEntry(
@@ -145,7 +145,7 @@ def credit_many(credits: Sequence[Credit], *, kind: str, actor: Actor, now: date
         if not entries:
             return 0
         PointsEntry.objects.bulk_create(entries, batch_size=2000)
-        moved = [(accounts[ident].pk, amount) for ident, amount in sorted(gained.items()) if amount]
+        moved = [(held[ident].pk, amount) for ident, amount in sorted(gained.items()) if amount]
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE members_pointsaccount AS a SET balance = a.balance + g.amount "

@@ -37,7 +37,11 @@ def test_one_message_names_all_tickets_of_one_person() -> None:
     release = build.shipped("Both", first, second)
     build.tell(release)
     message = OutboundMessage.objects.get()
-    assert (message.kind, message.subject_key, message.profile_id) == ("voc.fix_told", f"release:{release.pk}", ann)
+    assert (message.kind, message.subject_key, message.profile_id) == (
+        "voc.fix_told",
+        f"release:{release.pk}",
+        ann,
+    )
     assert [one["title"] for one in message.context["tickets"]] == ["First", "Second"]
     assert set(FixNotice.objects.values_list("message_id", flat=True)) == {message.pk}
 
@@ -123,7 +127,9 @@ def test_following_a_second_ticket_of_a_release_later_names_that_one() -> None:
     build.tell(release)
     keys = OutboundMessage.objects.order_by("id").values_list("subject_key", flat=True)
     assert list(keys) == [f"release:{release.pk}", f"release:{release.pk}:{second.pk}-1"]
-    assert [m["title"] for m in OutboundMessage.objects.order_by("id").last().context["tickets"]] == ["Second"]
+    assert [m["title"] for m in OutboundMessage.objects.order_by("id").last().context["tickets"]] == [
+        "Second"
+    ]
 
 
 def test_somebody_who_left_is_not_told() -> None:
@@ -256,7 +262,9 @@ def test_the_numbers_say_who_was_told_and_why_not() -> None:
     assert (before.people, before.told, before.waiting) == (2, 0, 2)
     build.tell(release)
     OutboundMessage.objects.filter(profile_id=ann).update(decision="sent", decided_at=NOW)
-    OutboundMessage.objects.filter(profile_id=bo).update(decision="dropped", reason="no_address", decided_at=NOW)
+    OutboundMessage.objects.filter(profile_id=bo).update(
+        decision="dropped", reason="no_address", decided_at=NOW
+    )
     after = progress.of_release(release.pk)
     assert (after.people, after.told, after.waiting, after.not_told) == (2, 1, 0, 1)
     assert [(code, number) for code, _label, number in after.reasons] == [("no_address", 1)]
@@ -287,7 +295,9 @@ def test_queries_do_not_grow_with_the_followers() -> None:
     for size in (3, 30):
         row = build.ticket(f"Size {size}", *(build.person(f"S{size}-{number}") for number in range(size)))
         release = build.shipped(f"Size {size}", row)
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             telling.tell_followers(release.pk, now=NOW)
         counts.append(len(queries))
     assert counts[0] == counts[1]

@@ -54,7 +54,11 @@ def test_lists_put_overdue_first_and_closed_last() -> None:
     late = build.ticket("late", now=NOW - timedelta(days=9))
     closed = build.ticket("closed", now=NOW - timedelta(days=20))
     tickets.move(closed.pk, to="declined", actor=AGENT, now=NOW)
-    assert [row.pk for row in ticket_reads.overdue_first(Ticket.objects.all())] == [late.pk, fresh.pk, closed.pk]
+    assert [row.pk for row in ticket_reads.overdue_first(Ticket.objects.all())] == [
+        late.pk,
+        fresh.pk,
+        closed.pk,
+    ]
     assert list(Ticket.objects.overdue(NOW)) == [late]
 
 
@@ -117,7 +121,11 @@ def test_a_step_on_a_row_that_moved_on_is_refused() -> None:
 @pytest.mark.parametrize("sql", ["UPDATE voc_ticketevent SET note = 'x'", "DELETE FROM voc_ticketevent"])
 def test_the_history_cannot_be_changed(sql: str) -> None:
     build.ticket("History")
-    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
         cursor.execute(sql)
     assert TicketEvent.objects.count() == 1
 

@@ -9,7 +9,15 @@ import django_filters
 from crm.kernel import clock
 from crm.kernel.api.filters import StrictFilterSet
 from voc.models import Feedback, Release, Ticket
-from voc.states import OPEN_STATUSES, FeedbackChannel, FeedbackStatus, ReleaseStatus, Severity, TicketKind, TicketStatus
+from voc.states import (
+    OPEN_STATUSES,
+    FeedbackChannel,
+    FeedbackStatus,
+    ReleaseStatus,
+    Severity,
+    TicketKind,
+    TicketStatus,
+)
 
 
 class FeedbackFilter(StrictFilterSet):
@@ -45,7 +53,9 @@ class TicketFilter(StrictFilterSet):
 
     def filter_open(self, queryset: Any, name: str, value: bool) -> Any:
         """Running clocks, or those that stand."""
-        return queryset.filter(status__in=OPEN_STATUSES) if value else queryset.exclude(status__in=OPEN_STATUSES)
+        return (
+            queryset.filter(status__in=OPEN_STATUSES) if value else queryset.exclude(status__in=OPEN_STATUSES)
+        )
 
     def filter_overdue(self, queryset: Any, name: str, value: bool) -> Any:
         """Past the promised date, or not."""

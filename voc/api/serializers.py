@@ -11,7 +11,15 @@ from crm.kernel import clock
 from crm.kernel.api.serializers import LineField, StrictSerializer
 from voc.models import Feedback, Release, ReleaseItem, Ticket, TicketEvent
 from voc.selectors import clock as clock_reads
-from voc.states import FeedbackChannel, FollowerRole, ReleaseStatus, Severity, TicketEventKind, TicketKind, TicketStatus
+from voc.states import (
+    FeedbackChannel,
+    FollowerRole,
+    ReleaseStatus,
+    Severity,
+    TicketEventKind,
+    TicketKind,
+    TicketStatus,
+)
 
 PERSON_HELP = "Who spoke. The identifiers find or make the person; leave all out for an anonymous voice."
 
@@ -33,7 +41,9 @@ class FeedbackInput(StrictSerializer):
     text = serializers.CharField(trim_whitespace=True)
     channel = serializers.ChoiceField(FeedbackChannel.choices, default=FeedbackChannel.API)
     person = PersonInput(required=False, help_text=PERSON_HELP)
-    may_name = serializers.BooleanField(default=False, help_text="The person agreed to be credited in public.")
+    may_name = serializers.BooleanField(
+        default=False, help_text="The person agreed to be credited in public."
+    )
     credit_name = LineField(required=False, default="", allow_blank=True, max_length=40)
     reference = LineField(required=False, default="", allow_blank=True, max_length=200)
 

@@ -24,7 +24,11 @@ class FeedbackQuerySet(models.QuerySet["Feedback"]):
         if user is None or not getattr(user, "is_authenticated", False):
             return self.none()
         if hasattr(user, "has_scope"):
-            return self if any(user.has_scope(f"voc.feedback:{verb}") for verb in ("read", "write")) else self.none()
+            return (
+                self
+                if any(user.has_scope(f"voc.feedback:{verb}") for verb in ("read", "write"))
+                else self.none()
+            )
         return self if user.has_perm("voc.view_feedback") else self.none()
 
 

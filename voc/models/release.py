@@ -31,7 +31,11 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
         if user is None or not getattr(user, "is_authenticated", False):
             return self.none()
         if hasattr(user, "has_scope"):
-            return self if any(user.has_scope(f"voc.release:{verb}") for verb in ("read", "write")) else self.none()
+            return (
+                self
+                if any(user.has_scope(f"voc.release:{verb}") for verb in ("read", "write"))
+                else self.none()
+            )
         return self if user.has_perm("voc.view_release") else self.none()
 
 

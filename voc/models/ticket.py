@@ -40,7 +40,11 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
         if user is None or not getattr(user, "is_authenticated", False):
             return self.none()
         if hasattr(user, "has_scope"):
-            return self if any(user.has_scope(f"voc.ticket:{verb}") for verb in ("read", "write")) else self.none()
+            return (
+                self
+                if any(user.has_scope(f"voc.ticket:{verb}") for verb in ("read", "write"))
+                else self.none()
+            )
         return self if user.has_perm("voc.view_ticket") else self.none()
 
 

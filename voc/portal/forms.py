@@ -18,7 +18,9 @@ class AccessibleForm(forms.Form):
     required_css_class = "required"
 
     # A field no person sees; whatever fills it in is a program.
-    website = forms.CharField(required=False, widget=forms.TextInput(attrs={"tabindex": "-1", "autocomplete": "off"}))
+    website = forms.CharField(
+        required=False, widget=forms.TextInput(attrs={"tabindex": "-1", "autocomplete": "off"})
+    )
 
     hints: dict[str, Any] = {}
 

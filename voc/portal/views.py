@@ -162,7 +162,5 @@ def _follow(row: Ticket, form: FollowForm, *, now: datetime) -> None:
 
 def _confirm(profile_id: int, address: str, *, now: datetime) -> None:
     """Ask the address whether it was them; silently not more often than its day's limit."""
-    from lifecycle.services import confirmations
-
     if submissions.may_confirm(address, now=now):
-        confirmations.ask(profile_id, address=address, actor=ACTOR, now=now)
+        feedback.ask_for_confirmation(profile_id, email=address, actor=ACTOR, now=now)

@@ -23,10 +23,13 @@ class Due:
 # One row per (person, ticket): the strongest role that any of their profiles has.
 _DUE_SQL = """
 WITH item AS (
-    SELECT DISTINCT ON (root) COALESCE(t.merged_into_id, t.id) AS root, i.round
-      FROM voc_releaseitem i JOIN voc_ticket t ON t.id = i.ticket_id
-     WHERE i.release_id = %(release)s AND i.round IS NOT NULL
-     ORDER BY root, i.round DESC
+    -- A draft has no rounds yet: shipping would take those its tickets have now.
+    SELECT DISTINCT ON (r.id) r.id AS root, COALESCE(i.round, r.round) AS round
+      FROM voc_releaseitem i
+      JOIN voc_ticket t ON t.id = i.ticket_id
+      JOIN voc_ticket r ON r.id = COALESCE(t.merged_into_id, t.id)
+     WHERE i.release_id = %(release)s
+     ORDER BY r.id, COALESCE(i.round, r.round) DESC
 ), family AS (
     SELECT item.root, item.round, t.id AS ticket_id
       FROM item JOIN voc_ticket t ON t.id = item.root OR t.merged_into_id = item.root

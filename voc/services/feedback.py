@@ -21,6 +21,7 @@ from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Invalid, NotFound, TooLarge
 from crm.selectors import profiles as profile_reads
 from crm.services import contacts, profiles, touchpoints
+from lifecycle.services import confirmations
 from voc import tokens
 from voc.models import Feedback, Ticket
 from voc.models.tokens import public_token
@@ -223,6 +224,12 @@ def ask_to_follow(
             now=now,
         )
     return profile_id
+
+
+def ask_for_confirmation(profile_id: int, *, email: str, actor: Actor, now: datetime) -> None:
+    """Have the address of a form asked whether it is its owner's. The mail carries no text of the visitor."""
+    contact = contacts.add(profile_id, channel="email", value=email, origin="form", actor=actor, now=now)
+    confirmations.ask(contact.pk, profile_id=profile_id, actor=actor, now=now)
 
 
 def suggest_title(text: str) -> str:

@@ -57,23 +57,25 @@ def overlap(text: str, limit: int) -> list[tuple[int, float]]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            WITH near AS (
+            WITH near AS MATERIALIZED (
                 SELECT id AS ticket_id, tokens FROM voc_ticket
                  WHERE status = ANY(%(open)s) AND tokens && %(wanted)s::text[]
                 UNION ALL
                 SELECT COALESCE(t.merged_into_id, t.id), f.tokens
-                  FROM voc_feedback f JOIN voc_ticket t ON t.id = f.ticket_id
-                 WHERE f.tokens && %(wanted)s::text[]
-            ), scored AS (
-                SELECT ticket_id, (SELECT count(*) FROM unnest(near.tokens) AS word WHERE word = ANY(%(wanted)s::text[]))
+                  FROM (SELECT ticket_id, tokens FROM voc_feedback
+                         WHERE ticket_id IS NOT NULL AND tokens && %(wanted)s::text[] OFFSET 0) AS f
+                  JOIN voc_ticket t ON t.id = f.ticket_id
+            ), scored AS MATERIALIZED (
+                SELECT ticket_id,
+                       (SELECT count(*) FROM unnest(near.tokens) AS word WHERE word = ANY(%(wanted)s::text[]))
                        / sqrt(cardinality(near.tokens)::float * %(size)s) AS score
                   FROM near
+            ), best AS MATERIALIZED (
+                SELECT ticket_id, max(score) AS score FROM scored GROUP BY ticket_id HAVING max(score) >= %(least)s
             )
-            SELECT s.ticket_id, max(s.score) AS best
-              FROM scored s JOIN voc_ticket t ON t.id = s.ticket_id
-             WHERE t.status = ANY(%(open)s)
-             GROUP BY s.ticket_id HAVING max(s.score) >= %(least)s
-             ORDER BY best DESC, s.ticket_id LIMIT %(limit)s
+            SELECT best.ticket_id, best.score
+              FROM best JOIN voc_ticket t ON t.id = best.ticket_id AND t.status = ANY(%(open)s)
+             ORDER BY best.score DESC, best.ticket_id LIMIT %(limit)s
             """,
             {
                 "open": list(OPEN_STATUSES),

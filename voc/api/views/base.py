@@ -30,7 +30,9 @@ def profile_of(public_id: Any, *, request: Request) -> int:
     profile = profile_reads.by_public_id(public_id)
     user = request.user
     allowed = (
-        user.has_scope("crm.profile:read") if hasattr(user, "has_scope") else user.has_perm("crm.view_profile")
+        user.has_scope("crm.profile:read")
+        if hasattr(user, "has_scope")
+        else user.has_perm("crm.view_profile")
     )
     if profile is None or not allowed:
         raise NotFound(_("There is no such person."), code="no_such_profile", field="profile")

@@ -19,7 +19,9 @@ from voc.models import Feedback
 from voc.services import feedback, similarity
 
 TAGS = ["feedback"]
-TEXT = OpenApiParameter("text", str, required=True, description="The words to compare, in Chinese or English.")
+TEXT = OpenApiParameter(
+    "text", str, required=True, description="The words to compare, in Chinese or English."
+)
 
 
 @extend_schema(tags=TAGS)

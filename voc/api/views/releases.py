@@ -148,7 +148,9 @@ class ReleaseViewSet(ServiceViewSet):
     def progress(self, request: Request, pk: str) -> Response:
         """Told, waiting and not told, with the reasons."""
         found = progress.of_release(self._visible(pk).pk)
-        reasons = [{"reason": code, "label": label, "people": number} for code, label, number in found.reasons]
+        reasons = [
+            {"reason": code, "label": label, "people": number} for code, label, number in found.reasons
+        ]
         return Response(
             serializers.ProgressOutput(
                 {

@@ -142,7 +142,10 @@ class TicketViewSet(ServiceViewSet):
         return self._answer(winner.pk)
 
     @extend_schema(
-        summary="Undo a merge", request=None, responses=serializers.TicketOutput, parameters=[IDEMPOTENCY_HEADER]
+        summary="Undo a merge",
+        request=None,
+        responses=serializers.TicketOutput,
+        parameters=[IDEMPOTENCY_HEADER],
     )
     @action(detail=True, methods=["post"])
     def unmerge(self, request: Request, pk: str) -> Response:

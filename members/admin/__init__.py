@@ -1,0 +1,5 @@
+"""Staff pages of members."""
+
+from members.admin import points
+
+__all__ = ["points"]

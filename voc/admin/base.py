@@ -1,0 +1,136 @@
+"""The frame of the staff pages of voc: a list by the theme, and a page of our own whose buttons call services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+
+from crm.kernel import clock
+from crm.kernel.admin import ServiceAdmin, request_actor
+from crm.kernel.errors import DomainError
+from crm.selectors import profiles as profile_reads
+
+
+class PageAdmin(ServiceAdmin):
+    """A list, a page per row, and a form to add one.
+
+    `page_actions` maps the name of a button to (permission, method name); the method gets (request, row) and
+    returns the text to show, or a response.
+    """
+
+    page_template = ""
+    add_page_template = ""
+    add_permission = ""
+    page_actions: dict[str, tuple[str, str]] = {}
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the form to add one is offered."""
+        return bool(self.add_permission) and request.user.has_perm(self.add_permission)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page of a row, a button on it, or the form to add one."""
+        if object_id is None:
+            if not self.has_add_permission(request):
+                raise PermissionDenied
+            return self.add_page(request)
+        row = self.get_object(request, object_id)
+        if not self.has_view_permission(request, row):
+            raise PermissionDenied
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if request.method == "POST":
+            return self._act(request, row)
+        return self.render(request, self.page_template, self.page_context(request, row), row=row)
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the page shows."""
+        raise NotImplementedError
+
+    def add_page(self, request: HttpRequest) -> HttpResponse:
+        """The form to add a row."""
+        raise NotImplementedError
+
+    def render(
+        self,
+        request: HttpRequest,
+        template: str,
+        context: dict[str, Any],
+        *,
+        row: Any = None,
+        status: int = 200,
+    ) -> HttpResponse:
+        """A page inside the theme."""
+        title = str(row) if row is not None else _("Add %(name)s") % {"name": self.opts.verbose_name}
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(
+            request,
+            template,
+            {
+                **self.admin_site.each_context(request),
+                "opts": self.opts,
+                "title": title,
+                "row": row,
+                "list_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
+                "may": {
+                    name: request.user.has_perm(perm) for name, (perm, _method) in self.page_actions.items()
+                },
+                **context,
+            },
+            status=status,
+        )
+
+    def call(self, request: HttpRequest, service: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a service as the signed-in member of staff."""
+        return service(*args, actor=request_actor(request), now=clock.now(), **kwargs)
+
+    def page_url(self, row_id: Any) -> str:
+        """The address of a row's page."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row_id])
+
+    def _act(self, request: HttpRequest, row: Any) -> HttpResponse:
+        permission, method = self.page_actions.get(request.POST.get("action", ""), ("", ""))
+        if not method or not request.user.has_perm(permission):
+            raise PermissionDenied
+        try:
+            done = getattr(self, method)(request, row)
+        except DomainError as error:
+            messages.error(request, str(error.message))
+            done = None
+        if isinstance(done, HttpResponse):
+            return done
+        if done:
+            messages.success(request, done)
+        return HttpResponseRedirect(self.page_url(row.pk))
+
+
+def person_links(profile_ids: list[int | None]) -> dict[int, tuple[str, str]]:
+    """(name, address of the customer page) by profile id."""
+    cards = profile_reads.cards({ident for ident in profile_ids if ident is not None})
+    return {ident: (card.name, profile_url(card.id)) for ident, card in cards.items()}
+
+
+def profile_url(profile_id: int) -> str:
+    """The customer page, when there is one."""
+    try:
+        return reverse("admin:crm_profile_change", args=[profile_id])
+    except NoReverseMatch:
+        return ""
+
+
+def number(text: str | None) -> int:
+    """A ticket number as staff type it, `#12` or `12`; 0 when it is none."""
+    text = (text or "").strip().lstrip("#")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
