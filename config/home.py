@@ -110,8 +110,8 @@ def _shortcuts(request: HttpRequest) -> list[Shortcut]:
         if entry.model == model and navigation.may_open(request, model)
     ]
     for title, icon, name in (
-        (_("Public changelog"), "campaign", "portal:changelog"),
-        (_("Feedback form of the portal"), "rate_review", "portal:feedback"),
+        (_("Public changelog"), "campaign", "portal-changelog"),
+        (_("Feedback form of the portal"), "rate_review", "portal-feedback"),
         (_("API pages"), "api", "docs"),
     ):
         try:

@@ -27,5 +27,5 @@ roles.grant(
     "crm.add_mergerecord", "crm.change_mergerecord", "crm.change_mergesuggestion", "crm.add_source",
     "crm.change_source", "crm.view_write_key", "crm.view_apikey", "crm.add_apikey", "crm.change_apikey",
     "crm.change_identityrule", "crm.add_identityrule", "crm.view_staffuser", "crm.add_staffuser",
-    "crm.change_staffuser",
+    "crm.change_staffuser", "auth.view_group",
 )  # fmt: skip

@@ -73,11 +73,11 @@ class PointsAccountAdmin(ServiceAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The ledger of one account, and booking for those who may."""
-        row = self.get_object(request, object_id) if object_id else None
-        if not self.has_view_permission(request, row):
+        if object_id is None or not self.has_view_permission(request):
             raise PermissionDenied
+        row = self.get_object(request, object_id)
         if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id or "")
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         may_book = request.user.has_perm("members.add_pointsentry")
         form = BookingForm(initial={"key": uuid.uuid4()})
         if request.method == "POST":

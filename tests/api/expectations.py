@@ -62,6 +62,38 @@ API = {
     "releases/{pk}/untold/": {"GET": ("voc.release:read", READERS)},
     "releases/{pk}/withdraw/": {"POST": ("voc.release:write", LEADS)},
     "changelog/": {"GET": PUBLIC},
+    "messages/": {"GET": ("lifecycle.message:read", READERS)},
+    "messages/{pk}/": {"GET": ("lifecycle.message:read", READERS)},
+    "messages/{pk}/cancel/": {"POST": ("lifecycle.message:write", LEADS)},
+    "messages/{pk}/retry/": {"POST": ("lifecycle.message:write", LEADS)},
+    "journeys/": {"GET": ("lifecycle.journey:read", READERS), "POST": ("lifecycle.journey:write", LEADS)},
+    "journeys/validate/": {"POST": ("lifecycle.journey:write", READERS)},
+    "journeys/{pk}/": {
+        "GET": ("lifecycle.journey:read", READERS),
+        "PATCH": ("lifecycle.journey:write", LEADS),
+    },
+    "journeys/{pk}/activate/": {"POST": ("lifecycle.journey:write", LEADS)},
+    "journeys/{pk}/pause/": {"POST": ("lifecycle.journey:write", LEADS)},
+    "journeys/{pk}/archive/": {"POST": ("lifecycle.journey:write", LEADS)},
+    "journeys/{pk}/funnel/": {"GET": ("lifecycle.journey:read", READERS)},
+    "enrolments/": {"GET": ("lifecycle.enrolment:read", READERS)},
+    "enrolments/{pk}/": {"GET": ("lifecycle.enrolment:read", READERS)},
+    "message-kinds/": {"GET": ("lifecycle.messagetemplate:read", READERS)},
+    "message-kinds/{code}/": {"GET": ("lifecycle.messagetemplate:read", READERS)},
+    "message-templates/": {
+        "GET": ("lifecycle.messagetemplate:read", READERS),
+        "POST": ("lifecycle.messagetemplate:write", LEADS),
+    },
+    "message-templates/preview/": {"POST": ("lifecycle.messagetemplate:write", READERS)},
+    "message-templates/{pk}/": {
+        "GET": ("lifecycle.messagetemplate:read", READERS),
+        "DELETE": ("lifecycle.messagetemplate:write", LEADS),
+    },
+    "points/accounts/": {"GET": ("members.points:read", READERS)},
+    "points/accounts/{pk}/": {"GET": ("members.points:read", READERS)},
+    "points/accounts/credit/": {"POST": ("members.points:write", LEADS)},
+    "points/accounts/debit/": {"POST": ("members.points:write", LEADS)},
+    "points/entries/": {"GET": ("members.points:read", READERS)},
 }
 
 # /v1/: status of an empty JSON object by kind of caller. `anyone` is everybody without a write key.
@@ -86,15 +118,53 @@ STAFF_PAGES = {
     "staff-language": {"POST": "everyone"},
 }
 
-# Each model with a staff page: roles that may see it, change it, add to it, delete from it.
+# Each model with a staff page: roles that may see it, post to a row's page, add to it, delete from it. Where the
+# page carries buttons, whoever sees it may post; what each button asks for is in BUTTONS.
 MODELS = {
-    "auth.group": (ADMINS, ADMINS, ADMINS, NOBODY),
+    "auth.group": (ADMINS, NOBODY, NOBODY, NOBODY),
+    "crm.apikey": (ADMINS, NOBODY, ADMINS, NOBODY),
+    "crm.consentrecord": (READERS, NOBODY, NOBODY, NOBODY),
+    "crm.identityrule": (READERS, ADMINS, ADMINS, NOBODY),
+    "crm.ingestionwarning": (READERS, NOBODY, NOBODY, NOBODY),
+    "crm.mergerecord": (READERS, NOBODY, NOBODY, NOBODY),
+    "crm.mergesuggestion": (READERS, NOBODY, NOBODY, NOBODY),
+    "crm.profile": (READERS, READERS, NOBODY, NOBODY),
+    "crm.source": (READERS, NOBODY, ADMINS, NOBODY),
+    "crm.staffuser": (ADMINS, ADMINS, ADMINS, NOBODY),
+    "crm.suppression": (READERS, NOBODY, NOBODY, NOBODY),
     "kernel.actionlog": (LEADS, NOBODY, NOBODY, NOBODY),
     "kernel.pendingreaction": (LEADS, NOBODY, NOBODY, NOBODY),
+    "members.pointsaccount": (READERS, READERS, NOBODY, NOBODY),
+    "members.pointsentry": (READERS, NOBODY, NOBODY, NOBODY),
+    "voc.feedback": (READERS, READERS, AGENTS, NOBODY),
+    "voc.release": (READERS, READERS, LEADS, NOBODY),
+    "voc.ticket": (READERS, READERS, AGENTS, NOBODY),
+}
+# The buttons on a row's page: (model, action) -> roles that may press it.
+BUTTONS = {
+    ("voc.feedback", "open"): AGENTS,
+    ("voc.feedback", "attach"): AGENTS,
+    ("voc.feedback", "dismiss"): AGENTS,
+    ("voc.feedback", "reconsider"): AGENTS,
+    ("voc.ticket", "move"): AGENTS,
+    ("voc.ticket", "edit"): AGENTS,
+    ("voc.ticket", "note"): AGENTS,
+    ("voc.ticket", "merge"): LEADS,
+    ("voc.ticket", "unmerge"): LEADS,
+    ("voc.ticket", "add_to_release"): LEADS,
+    ("voc.release", "edit"): LEADS,
+    ("voc.release", "add_items"): LEADS,
+    ("voc.release", "remove_item"): LEADS,
+    ("voc.release", "ship"): LEADS,
+    ("voc.release", "withdraw"): LEADS,
 }
 # Pages with rules of their own: the knobs page, and what the apps add to their admins.
 CUSTOM = {
     "admin:kernel_knob_changelist": {"GET": LEADS, "POST": ADMINS},
+    "admin:crm_profile_timeline": {"GET": READERS},
+    "admin:crm_profile_merge": {"GET": LEADS, "POST": LEADS},
+    "admin:crm_profile_erase": {"POST": ADMINS},
+    "admin:auth_user_password_change": {"GET": ADMINS, "POST": ADMINS},
 }
 
 # Pages without sign-in: status of GET and of an empty POST, the same for everybody.
@@ -105,4 +175,15 @@ OPEN = {
     "schema": {"GET": 200, "POST": 405},
     "docs": {"GET": 200, "POST": 405},
     "set_language": {"GET": 302, "POST": 302},
+    "ingest-settings": {"GET": 200, "POST": 405},
+    "portal-home": {"GET": 200, "POST": 405},
+    "portal-feedback": {"GET": 200, "POST": 400},
+    "portal-thanks": {"GET": 404, "POST": 405},
+    "portal-ticket": {"GET": 404, "POST": 404},
+    "portal-changelog": {"GET": 200, "POST": 405},
+    "portal-inbox": {"GET": 404, "POST": 405},
+    "portal-inbox-read": {"GET": 405, "POST": 404},
+    "portal-unsubscribe": {"GET": 404, "POST": 404},
+    "portal-preferences": {"GET": 405, "POST": 404},
+    "portal-confirm": {"GET": 404, "POST": 404},
 }
