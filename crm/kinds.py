@@ -2,8 +2,12 @@
 
 from django.utils.translation import gettext_lazy as _
 
-from crm.registry import register_kind
-from crm.states import Stage
+from crm.registry import register_channels, register_kind
+from crm.states import Channel, Stage
+
+register_channels(
+    {**dict(Channel.choices), "web": _("Website"), "server": _("Own system"), "mobile": _("App")}
+)
 
 register_kind("identify", label=_("Identified"))
 register_kind("page", label=_("Page viewed"), stage=Stage.AWARENESS)

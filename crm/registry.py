@@ -22,6 +22,7 @@ class TouchpointKind:
 
 
 _kinds: dict[str, TouchpointKind] = {}
+_channels: dict[str, Any] = {}
 
 
 def register_kind(
@@ -42,6 +43,16 @@ def stage_of(kind: str) -> str:
     """The stage a kind belongs to, or an empty string."""
     found = _kinds.get(kind)
     return found.stage if found else ""
+
+
+def register_channels(labels: Mapping[str, Any]) -> None:
+    """Say what staff read for channels. Channels that nobody named are shown as they came."""
+    _channels.update(labels)
+
+
+def channel_label(channel: str) -> Any:
+    """What staff read for a channel; an unregistered one is its own label."""
+    return _channels.get(channel, channel)
 
 
 def kinds() -> dict[str, TouchpointKind]:

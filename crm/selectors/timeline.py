@@ -19,7 +19,7 @@ from django.db.models import Max, Min
 from crm.kernel import clock, knobs
 from crm.kernel.reactions import Fact
 from crm.models import Profile
-from crm.registry import kind_label
+from crm.registry import channel_label, kind_label
 from crm.selectors import profiles
 
 Cursor = tuple[datetime, UUID]
@@ -43,6 +43,11 @@ class TimelineItem:
     def label(self) -> Any:
         """What staff read for its kind."""
         return kind_label(self.kind)
+
+    @property
+    def channel_label(self) -> Any:
+        """What staff read for its channel."""
+        return channel_label(self.channel)
 
 
 def page(
