@@ -38,7 +38,7 @@ def _naming(folder: Path) -> list[str]:
 
 def test_up_serves_watches_and_ends_in_mid_task(durable_stack: Stack) -> None:
     stack = durable_stack
-    _until(lambda: set(stack.pids) >= CHILDREN, 30, stack)
+    _until(lambda: set(stack.pids) >= CHILDREN, 120, stack)
     assert set(stack.pids) == {"supervisor", "postgres", "valkey", *CHILDREN}
     assert len({os.getsid(pid) for pid in stack.pids.values()}) == 6  # sessions of their own
     stack.wait_worker()
@@ -81,13 +81,13 @@ def test_up_serves_watches_and_ends_in_mid_task(durable_stack: Stack) -> None:
     # Children and servers that die are started again, and it is said.
     for name in ("web", "beat", "valkey"):
         before = stack.kill(name)
-        _until(lambda name=name, before=before: stack.pids.get(name, before) != before, 30, stack)
+        _until(lambda name=name, before=before: stack.pids.get(name, before) != before, 120, stack)
         assert f"{name} ended" in stack.log.read_text()
     # Meanwhile /readyz said 503 or 200 and nothing else; now it says 200.
-    stack.wait_ready(60)
+    stack.wait_ready(120)
     before = stack.kill("postgres")
     seen = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not ({200, 503} <= seen and stack.pids["postgres"] != before):
         seen.add(status(f"{stack.base_url}/readyz"))
         time.sleep(0.02)
@@ -103,7 +103,7 @@ def test_up_serves_watches_and_ends_in_mid_task(durable_stack: Stack) -> None:
                 row = watcher.execute(query).fetchone()
                 return row is not None and row[0] > 0
 
-            _until(waiting, 60, stack)
+            _until(waiting, 120, stack)
         everybody = _everybody(stack)
         assert len(everybody) >= 10
         began = time.monotonic()
@@ -121,7 +121,7 @@ def test_up_serves_watches_and_ends_in_mid_task(durable_stack: Stack) -> None:
 def test_a_killed_supervisor_is_recovered_from() -> None:
     folder = servers.new_folder("renxin-killed-")
     with servers.durable_stack(data_dir=folder) as first:
-        _until(lambda: set(first.pids) >= CHILDREN, 30, first)
+        _until(lambda: set(first.pids) >= CHILDREN, 120, first)
         password = (folder / "admin_password").read_text()
         before = first.pids
         first.process.kill()
@@ -132,8 +132,8 @@ def test_a_killed_supervisor_is_recovered_from() -> None:
 
         with servers.durable_stack(data_dir=folder, port=first.port) as second:
             # The survivors answer at first: ready is what the new supervisor says.
-            _until(lambda: "Renxin is ready" in second.log.read_text(), 60, second)
-            _until(lambda: set(second.pids) >= CHILDREN, 30, second)
+            _until(lambda: "Renxin is ready" in second.log.read_text(), 120, second)
+            _until(lambda: set(second.pids) >= CHILDREN, 120, second)
             after = second.pids
             assert after["postgres"] == before["postgres"]  # attached to, not started twice
             for name in CHILDREN:
