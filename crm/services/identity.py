@@ -3,8 +3,7 @@
 Guarantees: an identifier has one profile; no limit of the rules is ever exceeded; an untrusted source never joins
 two people who are known, nor hangs a stronger identifier on one. When a claim would break a rule its weakest
 identifier is left out and the rest is tried again; the strongest always counts. Every such refusal is returned as
-a warning. Must run inside a transaction; retry.Raced
-asks the caller to start again.
+a warning. Must run inside a transaction; retry.Raced asks the caller to start again.
 """
 
 from __future__ import annotations
