@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
+from config import catalogues
 from tests import servers
 
 
@@ -12,6 +13,7 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.AXES_ENABLED = False  # the test of the lockout turns it on
     settings.SECURE_SSL_REDIRECT = False
+    catalogues.compile_all(settings.LOCALE_PATHS)  # a fresh clone has only the words, not their compiled form
 
 
 @pytest.fixture

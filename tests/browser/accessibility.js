@@ -43,11 +43,25 @@
   for (const control of document.querySelectorAll("a[href], button, [role=button]")) {
     if (shown(control) && !name(control)) faults.push(`no name: ${control.outerHTML.slice(0, 90)}`);
   }
-  for (const control of document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")) {
-    if (!shown(control) || control.closest("p, li p, td, th, pre")) continue; /* in a line of text or a table the size is the line's */
-    if (control.matches("input[type=checkbox], input[type=radio]") && control.closest("label, .flex")) continue;
-    const box = control.getBoundingClientRect();
-    if (box.height < 24 || box.width < 24) faults.push(`target ${Math.round(box.width)}x${Math.round(box.height)}: ${where(control)}`);
+  /* WCAG 2.2, 2.5.8: 24 by 24 pixels, or so much room that a circle of 24 pixels around it meets no other target. */
+  const targets = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")]
+    .filter(shown)
+    .map((control) => {
+      const after = getComputedStyle(control, "::after");
+      const stretched = after.content !== "none" && after.position === "absolute";
+      const box = (stretched ? control.offsetParent : control.labels?.[0]?.contains(control) ? control.labels[0] : control).getBoundingClientRect();
+      return { control, box, x: box.left + box.width / 2, y: box.top + box.height / 2, small: box.height < 23.5 || box.width < 23.5 };
+    });
+  for (const target of targets) {
+    if (!target.small || target.control.closest("p, pre")) continue; /* in a sentence the size is the line's */
+    const crowded = targets.some((other) => {
+      if (other === target || other.control.contains(target.control) || target.control.contains(other.control)) return false;
+      if (other.small) return Math.hypot(other.x - target.x, other.y - target.y) < 24;
+      const dx = Math.max(other.box.left - target.x, 0, target.x - other.box.right);
+      const dy = Math.max(other.box.top - target.y, 0, target.y - other.box.bottom);
+      return Math.hypot(dx, dy) < 12;
+    });
+    if (crowded) faults.push(`target ${Math.round(target.box.width)}x${Math.round(target.box.height)}: ${where(target.control)}`);
   }
 
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
