@@ -92,6 +92,6 @@ def _found(*, now: datetime, mailer: Mailer) -> Company:
 def _live(company: Company) -> None:
     """Everything that happened, in the order in which it did, and then today."""
     plans = [*days.plan(company), *loop.plan(company)]
-    for days_ago, act in sorted(plans, key=lambda planned: -planned[0]):
-        act(company.ago(days_ago))
+    for at, act in sorted(plans, key=lambda planned: planned[0]):
+        act(at)
     settle(company, company.now)

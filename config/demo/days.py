@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -15,51 +16,65 @@ from lifecycle.services import journeys
 from members.services import points
 
 FIRST_DAY = shop.DAYS + 1
-JOURNEY_DAYS = 7  # since when who looks and does not buy is offered a coupon
+SIGN_UPS = 6  # people who sign up on one day
+SHUFFLED = random.Random("lantern sign-ups").sample(people.CUSTOMERS, len(people.CUSTOMERS))
+JOURNEY_DAYS = 8  # since when who looks and does not buy is offered a coupon
 JUST_LOOKED = ("guyu", "clover", "daxue", "tansy", "thistle")
 
 
 def plan(company: Company) -> Iterator[Planned]:
-    """Everything that happens to people, as (days before the load, act)."""
-    yield FIRST_DAY + 0.5, lambda at: _register(company, at)
-    yield FIRST_DAY, lambda at: _agree(company, at)
-    yield JOURNEY_DAYS, lambda at: _start_journey(company, at)
+    """Everything that happens to people, as (when, act)."""
+    for number in range(0, len(people.CUSTOMERS), SIGN_UPS):
+        some = SHUFFLED[number : number + SIGN_UPS]
+        yield company.ago(FIRST_DAY + number), lambda at, some=some: _register(company, some, at)
+    yield company.ago(JOURNEY_DAYS), lambda at: _start_journey(company, at)
     yield from _plan_visits(company)
     for key in voices.SILENT:
-        yield 40, lambda at, key=key: _consent(company, key, purpose="service", granted=False, at=at)
+        yield (
+            company.ago(40),
+            lambda at, key=key: _consent(company, key, purpose="service", granted=False, at=at),
+        )
     for key in voices.BOUNCED:
-        yield 38, lambda at, key=key: _bounce(company, key, at)
+        yield company.ago(38), lambda at, key=key: _bounce(company, key, at)
     for key in voices.TOOK_BACK:
-        yield 20, lambda at, key=key: _consent(company, key, purpose="marketing", granted=False, at=at)
-    yield 28, lambda at: _at_the_counter(company, at)
-    yield 15, lambda at: _same_person(company, at)
-    yield 6, lambda at: _mixed_up(company, at)
+        yield (
+            company.ago(20),
+            lambda at, key=key: _consent(company, key, purpose="marketing", granted=False, at=at),
+        )
+    yield company.ago(28), lambda at: _at_the_counter(company, at)
+    yield company.ago(15), lambda at: _same_person(company, at)
+    yield company.ago(6), lambda at: _mixed_up(company, at)
     for who, amount, days, why in voices.POINTS:
-        yield days, lambda at, who=who, amount=amount, why=why: _credit(company, who, amount, why, at)
-    yield 5, lambda at: _spend(company, at)
+        yield (
+            company.ago(days),
+            lambda at, who=who, amount=amount, why=why: _credit(company, who, amount, why, at),
+        )
+    yield company.ago(5), lambda at: _spend(company, at)
 
 
-def _register(company: Company, at: datetime) -> None:
-    """The shop's server tells of its customers and of the devices they signed in on."""
+def _register(company: Company, some: list[people.Customer], at: datetime) -> None:
+    """The shop's server tells of new customers, of the devices they signed in on, and who agreed to mail."""
     known = touchpoints.record(
         [
             Event(
                 kind="identify",
-                occurred_at=at,
+                occurred_at=at - timedelta(minutes=47 * number),
                 message_id=f"demo-identify-{customer.key}",
                 identifiers=_identifiers(customer),
                 traits=customer.traits,
             )
-            for customer in people.CUSTOMERS
+            for number, customer in enumerate(some)
         ],
         source=company.server,
         actor=actors.source(company.server.id),
         now=at,
         historical=True,
     )
-    for customer, profile_id in zip(people.CUSTOMERS, known.profile_ids, strict=True):
+    for customer, profile_id in zip(some, known.profile_ids, strict=True):
         assert profile_id is not None
         company.profiles[customer.key] = profile_id
+        if customer.key in voices.AGREED:
+            _consent(company, customer.key, purpose="marketing", granted=True, at=at)
 
 
 def _identifiers(customer: people.Customer) -> list[tuple[str, str]]:
@@ -70,11 +85,6 @@ def _identifiers(customer: people.Customer) -> list[tuple[str, str]]:
         ("phone", customer.phone),
     ]
     return [(kind, value) for kind, value in pairs if value]
-
-
-def _agree(company: Company, at: datetime) -> None:
-    for key in voices.AGREED:
-        _consent(company, key, purpose="marketing", granted=True, at=at)
 
 
 def _consent(company: Company, key: str, *, purpose: str, granted: bool, at: datetime) -> None:
@@ -103,20 +113,22 @@ def _start_journey(company: Company, at: datetime) -> None:
 
 def _plan_visits(company: Company) -> Iterator[Planned]:
     """The shop's events, a day at a time; since the journey began, half a day, and they set things off."""
+    begin = company.now - timedelta(days=JOURNEY_DAYS - 1)
     chunks: dict[datetime, list[shop.Visit]] = {}
-    begin = company.ago(JOURNEY_DAYS)
     for visit in shop.visits(today=company.now.date()):
         if visit.at < company.now - timedelta(minutes=30):
             hour = 11 if visit.at > begin and visit.at.hour < 12 else 23
             chunks.setdefault(visit.at.replace(hour=hour, minute=59, second=0), []).append(visit)
     for end, visits in sorted(chunks.items()):
-        days = max(0.0, (company.now - end) / timedelta(days=1))
-        old = days > JOURNEY_DAYS
-        yield days, lambda at, visits=visits, old=old: _visit(company, visits, at, historical=old)
+        old = end < begin
+        yield (
+            min(end, company.now - timedelta(minutes=30)),
+            lambda at, visits=visits, old=old: _visit(company, visits, at, historical=old),
+        )
     for number, key in enumerate(JUST_LOOKED):
-        minutes = 24 - 4 * number
-        looked = shop.look(people.BY_KEY[key], shop.NEW, company.now - timedelta(minutes=minutes))
-        yield minutes / 1440, lambda at, looked=looked: _visit(company, [looked], at, historical=False)
+        at = company.now - timedelta(minutes=24 - 4 * number)
+        looked = shop.look(people.BY_KEY[key], shop.NEW, at)
+        yield at, lambda at, looked=looked: _visit(company, [looked], at, historical=False)
 
 
 def _visit(company: Company, visits: list[shop.Visit], at: datetime, *, historical: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from config.demo import people, voices
 from config.demo.state import ACTOR, Company, Planned, settle
@@ -12,29 +12,32 @@ from voc.services import feedback, releases, telling, ticket_merges, tickets
 
 
 def plan(company: Company) -> Iterator[Planned]:
-    """Every voice and every release, as (days before the load, act)."""
+    """Every voice and every release, as (when, act)."""
     for case in voices.CASES:
         yield from _plan_case(company, case)
     for voice in voices.INBOX:
-        yield voice.days, lambda at, voice=voice: _give(company, voice, at)
+        yield company.ago(voice.days), lambda at, voice=voice: _give(company, voice, at)
     for voice, reason in voices.DISMISSED:
-        yield voice.days, lambda at, voice=voice, reason=reason: _dismiss(company, voice, reason, at)
+        yield (
+            company.ago(voice.days),
+            lambda at, voice=voice, reason=reason: _dismiss(company, voice, reason, at),
+        )
     for shipment in voices.SHIPMENTS:
         yield from _plan_shipment(company, shipment)
 
 
 def _plan_case(company: Company, case: voices.Case) -> Iterator[Planned]:
-    yield case.voices[0].days, lambda at: _open(company, case, at)
+    yield company.ago(case.voices[0].days), lambda at: _open(company, case, at)
     for voice in case.voices[1:]:
-        yield voice.days, lambda at, voice=voice: _attach(company, case, voice, at)
+        yield company.ago(voice.days), lambda at, voice=voice: _attach(company, case, voice, at)
     for number, key in enumerate((*case.voted, *case.asked)):
         role = "voted" if number < len(case.voted) else "asked"
-        days = max(0.3, case.voices[-1].days - 0.05 * (number + 1))
-        yield days, lambda at, key=key, role=role: _follow(company, case, key, role, at)
+        days = max(0.1, case.voices[-1].days - 0.5 - 0.05 * number)
+        yield company.ago(days), lambda at, key=key, role=role: _follow(company, case, key, role, at)
     for move in case.moves:
-        yield move.days, lambda at, move=move: _move(company, case, move, at)
+        yield company.ago(move.days), lambda at, move=move: _move(company, case, move, at)
     if case.merge_into:
-        yield case.merge_days, lambda at: _merge(company, case, at)
+        yield company.ago(case.merge_days), lambda at: _merge(company, case, at)
 
 
 def _give(company: Company, voice: voices.Voice, at: datetime) -> int:
@@ -117,14 +120,15 @@ def _owner(company: Company, case: voices.Case) -> actors.Actor:
 
 def _plan_shipment(company: Company, shipment: voices.Shipment) -> Iterator[Planned]:
     """Draft, ship, tell over the hours that follow (it is night somewhere), withdraw what was a mistake."""
-    yield shipment.drafted, lambda at: _draft(company, shipment, at)
+    yield company.ago(shipment.drafted), lambda at: _draft(company, shipment, at)
     if not shipment.shipped:
         return
-    yield shipment.shipped, lambda at: _ship(company, shipment, at)
+    shipped_at = company.ago(shipment.shipped)
+    yield shipped_at, lambda at: _ship(company, shipment, at)
     for hours in (6, 12, 18):
-        yield shipment.shipped - hours / 24, lambda at: settle(company, at)
+        yield shipped_at + timedelta(hours=hours), lambda at: settle(company, at)
     if shipment.withdrawn:
-        yield shipment.withdrawn, lambda at: _withdraw(company, shipment, at)
+        yield company.ago(shipment.withdrawn), lambda at: _withdraw(company, shipment, at)
 
 
 def _draft(company: Company, shipment: voices.Shipment, at: datetime) -> None:

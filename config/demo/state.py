@@ -5,9 +5,10 @@ E-mail is written to a folder, never sent, whatever EMAIL_URL says.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 
 from django.conf import settings
@@ -21,12 +22,17 @@ from lifecycle.services.mailer import Mailer
 
 ACTOR: Final = actors.system("config.load_demo")
 Act = Callable[[datetime], None]
-Planned = tuple[float, Act]
+Planned = tuple[datetime, Act]
+OPENS: Final = time(1, 30)  # UTC; half past nine in Shanghai
+WORKDAY: Final = timedelta(hours=10)
 
 
 @dataclass(slots=True)
 class Company:
-    """Ids by key, and the moment of the load; plans give their times as days before it."""
+    """Ids by key, and the moment of the load; plans give their times as days before it.
+
+    Things happen during the day: some minutes after the house opens, the same ones at every load.
+    """
 
     now: datetime
     mailer: Mailer
@@ -37,10 +43,15 @@ class Company:
     profiles: dict[str, int] = field(default_factory=dict)
     tickets: dict[str, int] = field(default_factory=dict)
     releases: dict[str, int] = field(default_factory=dict)
+    dice: random.Random = field(default_factory=lambda: random.Random("lantern hours"))
 
     def ago(self, days: float) -> datetime:
-        """That many days before the load."""
-        return self.now - timedelta(days=days)
+        """A moment of the working day that many days back; two moments half a day apart keep their order."""
+        opened = datetime.combine(self.now.date(), OPENS, UTC)
+        if opened > self.now:
+            opened -= timedelta(days=1)
+        at = opened - timedelta(days=days) + self.dice.random() * WORKDAY
+        return min(at, self.now - timedelta(minutes=40))
 
     def colleague(self, username: str) -> actors.Actor:
         """A member of staff as the one who acts."""
