@@ -1,5 +1,5 @@
-"""Many hands at once, each with a connection of its own: schedulers, sending tasks, and a release that is told while
-people join, merge and withdraw."""
+"""Many hands at once, each with a connection of its own: schedulers, sending tasks, a release that is told while
+people join, merge and withdraw, and points that are spent twice."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from crm.selectors import profiles as people
 from crm.services import merges, partitions
 from lifecycle.models import InboxItem, OutboundMessage
 from lifecycle.services import messages
+from members.models import PointsAccount
+from members.services import points
 from tests.voc import build
 from voc.models import FixNotice, TicketFollower
 from voc.services import telling, tickets
@@ -181,6 +183,53 @@ def test_everyone_who_asks_is_told_once_while_people_join_merge_and_withdraw() -
     assert len(letters) == OutboundMessage.objects.filter(decision="sent").count()
     assert not OutboundMessage.objects.open().exists()
     expect_invariants()
+
+
+def test_of_200_redemptions_at_once_exactly_those_succeed_that_the_balance_covers() -> None:
+    person = build.person("collector")
+    points.credit(person, amount=100, key="start", kind="granted", actor=build.AGENT, now=build.NOW)
+    answers: list[str] = []
+
+    def redeem(hand: int) -> None:
+        for number in range(20):
+            try:
+                points.debit(
+                    person, amount=10, key=f"spend:{hand}:{number}", actor=build.AGENT, now=build.NOW
+                )
+                answers.append("done")
+            except Conflict as refusal:
+                answers.append(refusal.code)
+
+    hands = Hands()
+    for hand in range(10):
+        hands.add(redeem, hand)
+    hands.run()
+
+    assert Counter(answers) == {"done": 10, "insufficient_points": 190}
+    account = PointsAccount.objects.get(profile_id=person)
+    assert account.balance == 0
+    assert account.entries.filter(amount=-10).count() == 10
+    expect_invariants()
+
+
+def test_one_key_used_a_hundred_times_at_once_has_one_effect() -> None:
+    person = build.person("collector")
+    points.credit(person, amount=100, key="start", kind="granted", actor=build.AGENT, now=build.NOW)
+    entries: list[int] = []
+
+    def redeem() -> None:
+        for _time in range(10):
+            entries.append(
+                points.debit(person, amount=10, key="the one", actor=build.AGENT, now=build.NOW).pk
+            )
+
+    hands = Hands()
+    for _hand in range(10):
+        hands.add(redeem)
+    hands.run()
+
+    assert len(entries) == 100 and len(set(entries)) == 1
+    assert PointsAccount.objects.get(profile_id=person).balance == 90
 
 
 def deliver_all(limit: int, rounds: int = 0) -> None:
