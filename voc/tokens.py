@@ -14,8 +14,61 @@ MAX_TOKENS: Final = 300
 _RUNS = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+|[^\W_]+", re.UNICODE)
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 STOP_WORDS: Final = frozenset(
-    "a an and are as at be but by can do does for from had has have i if in is it its me my no not of on or our"
-    " so that the their them then there they this to was we were when which with you your".split()
+    (
+        *(
+            "a",
+            "an",
+            "and",
+            "are",
+            "as",
+            "at",
+            "be",
+            "but",
+            "by",
+            "can",
+            "do",
+            "does",
+            "for",
+            "from",
+            "had",
+            "has",
+        ),
+        *(
+            "have",
+            "i",
+            "if",
+            "in",
+            "is",
+            "it",
+            "its",
+            "me",
+            "my",
+            "no",
+            "not",
+            "of",
+            "on",
+            "or",
+            "our",
+            "so",
+            "that",
+        ),
+        *(
+            "the",
+            "their",
+            "them",
+            "then",
+            "there",
+            "they",
+            "this",
+            "to",
+            "was",
+            "we",
+            "were",
+            "when",
+            "which",
+        ),
+        *("with", "you", "your"),
+    )
 )
 
 

@@ -35,7 +35,9 @@ def test_credit_and_debit_move_the_balance_and_tell_the_timeline() -> None:
     assert credit(ann, 100, "a").balance_after == 100
     assert debit(ann, 30, "b").balance_after == 70
     assert balance(ann) == 70
-    kinds = Touchpoint.objects.filter(profile_id=ann, kind__startswith="members.").values_list("kind", flat=True)
+    kinds = Touchpoint.objects.filter(profile_id=ann, kind__startswith="members.").values_list(
+        "kind", flat=True
+    )
     assert sorted(kinds) == ["members.points.earned", "members.points.spent"]
     assert verification.verify() == []
 
@@ -98,7 +100,11 @@ def test_the_ledger_cannot_be_changed(table: str, verb: str) -> None:
     ann = build.person("Ann")
     credit(ann, 10, "a")
     debit(ann, 4, "b")
-    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
         cursor.execute(verb.format(table))
 
 

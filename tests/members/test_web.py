@@ -24,9 +24,13 @@ def public_id(profile_id: int) -> str:
 def test_credit_and_debit_over_the_api(api: Any) -> None:
     client = api(*BOTH)
     ann = public_id(build.person("Ann"))
-    made = client.post("/api/v1/points/accounts/credit/", {"profile": ann, "amount": 40, "key": "o-1"}, format="json")
+    made = client.post(
+        "/api/v1/points/accounts/credit/", {"profile": ann, "amount": 40, "key": "o-1"}, format="json"
+    )
     assert (made.status_code, made.json()["balance_after"]) == (201, 40)
-    taken = client.post("/api/v1/points/accounts/debit/", {"profile": ann, "amount": 15, "key": "r-1"}, format="json")
+    taken = client.post(
+        "/api/v1/points/accounts/debit/", {"profile": ann, "amount": 15, "key": "r-1"}, format="json"
+    )
     assert (taken.status_code, taken.json()["amount"]) == (201, -15)
     accounts = client.get(f"/api/v1/points/accounts/?profile={ann}").json()["results"]
     assert [(row["profile"], row["balance"]) for row in accounts] == [(ann, 25)]
@@ -51,7 +55,9 @@ def test_credit_and_debit_over_the_api(api: Any) -> None:
 def test_bad_debits_take_nothing(api: Any, change: dict[str, Any], status: int, code: str) -> None:
     client = api(*BOTH)
     ann = public_id(build.person("Ann"))
-    client.post("/api/v1/points/accounts/credit/", {"profile": ann, "amount": 40, "key": "o-1"}, format="json")
+    client.post(
+        "/api/v1/points/accounts/credit/", {"profile": ann, "amount": 40, "key": "o-1"}, format="json"
+    )
     body = {"profile": ann, "amount": 10, "key": "r-1", **change}
     answer = client.post("/api/v1/points/accounts/debit/", body, format="json")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -84,5 +90,7 @@ def test_panels_show_the_points(staff: Any) -> None:
     staff_panels = surfaces.profile_panels(profile_ids=[ann], now=NOW, user=agent)
     panel = next(one for one in staff_panels if str(one.title) == "Points")
     assert panel.rows[0][1] == 10
-    mine = next(one for one in surfaces.person_panels(profile_ids=[ann], now=NOW) if str(one.title) == "My points")
+    mine = next(
+        one for one in surfaces.person_panels(profile_ids=[ann], now=NOW) if str(one.title) == "My points"
+    )
     assert [value for _label, value, _url in mine.rows] == [10, "+10"]

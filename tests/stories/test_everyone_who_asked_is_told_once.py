@@ -30,7 +30,12 @@ LEAD = actors.system("lead")
 def say(text: str, profile_id: int, **values: object) -> feedback.Feedback:
     """A person says something through the API."""
     return feedback.give(
-        text=text, channel="api", person=feedback.Person(profile_id=profile_id), actor=AGENT, now=NOW, **values
+        text=text,
+        channel="api",
+        person=feedback.Person(profile_id=profile_id),
+        actor=AGENT,
+        now=NOW,
+        **values,
     )
 
 
@@ -68,7 +73,9 @@ def test_from_a_complaint_to_thanks() -> None:
     cy = build.person("Cy")
 
     # Ann complains. An agent opens a ticket; the clock runs from her words.
-    complaint = say("The invoice shows the wrong date. It is a nuisance.", ann, may_name=True, credit_name="Ann")
+    complaint = say(
+        "The invoice shows the wrong date. It is a nuisance.", ann, may_name=True, credit_name="Ann"
+    )
     ticket = feedback.open_ticket(complaint.pk, actor=AGENT, now=NOW + timedelta(hours=2))
     assert ticket.title == "The invoice shows the wrong date."
     assert ticket.due_at == NOW + timedelta(days=7)
@@ -106,7 +113,8 @@ def test_from_a_complaint_to_thanks() -> None:
 def test_one_message_for_two_fixes() -> None:
     ann = build.person("Ann", email="ann@example.com")
     numbers = [
-        feedback.open_ticket(say(text, ann).pk, actor=AGENT, now=NOW).pk for text in ("Too slow.", "Too loud.")
+        feedback.open_ticket(say(text, ann).pk, actor=AGENT, now=NOW).pk
+        for text in ("Too slow.", "Too loud.")
     ]
     ship("Both", *numbers)
     the_workers_work()

@@ -38,7 +38,10 @@ def test_the_inbox_suggests_and_attaches(staff: Any) -> None:
     row.refresh_from_db()
     assert (row.status, row.ticket_id, row.decided_by) == ("attached", near.pk, f"staff:{agent.user.pk}")
     assert "房间的隔音太差" not in agent.get(reverse("admin:voc_feedback_changelist")).content.decode()
-    assert "房间的隔音太差" in agent.get(reverse("admin:voc_feedback_changelist") + "?decision=all").content.decode()
+    assert (
+        "房间的隔音太差"
+        in agent.get(reverse("admin:voc_feedback_changelist") + "?decision=all").content.decode()
+    )
 
 
 def test_a_ticket_is_opened_with_one_click(staff: Any) -> None:
@@ -53,7 +56,13 @@ def test_a_ticket_is_opened_with_one_click(staff: Any) -> None:
 
 def test_a_hotline_call_is_typed_in(staff: Any) -> None:
     agent = staff("agent")
-    form = {"channel": "hotline", "text": "Heizung kalt", "name": "Hanna", "phone": "+4930123456", "email": ""}
+    form = {
+        "channel": "hotline",
+        "text": "Heizung kalt",
+        "name": "Hanna",
+        "phone": "+4930123456",
+        "email": "",
+    }
     assert agent.get(reverse("admin:voc_feedback_add")).status_code == 200
     answer = agent.post(reverse("admin:voc_feedback_add"), form)
     row = Feedback.objects.get()
@@ -71,7 +80,15 @@ def test_the_ticket_page_moves_edits_notes_and_merges(staff: Any) -> None:
     lead.post(path, {"action": "note", "note": "asked the vendor"})
     lead.post(
         path,
-        {"action": "edit", "title": "One!", "description": "", "kind": "bug", "severity": "high", "theme": "", "assignee": ""},
+        {
+            "action": "edit",
+            "title": "One!",
+            "description": "",
+            "kind": "bug",
+            "severity": "high",
+            "theme": "",
+            "assignee": "",
+        },
     )
     row.refresh_from_db()
     assert (row.status, row.title, row.kind, row.severity) == ("planned", "One!", "bug", "high")
@@ -104,7 +121,9 @@ def test_a_lead_ships_and_reads_the_numbers(staff: Any) -> None:
     assert release.status == "shipped"
     telling.tell_followers(release.pk, now=NOW)
     OutboundMessage.objects.filter(profile_id=ann).update(decision="sent", decided_at=NOW)
-    OutboundMessage.objects.filter(profile_id=bo).update(decision="dropped", reason="no_address", decided_at=NOW)
+    OutboundMessage.objects.filter(profile_id=bo).update(
+        decision="dropped", reason="no_address", decided_at=NOW
+    )
     shown = lead.get(path).content.decode()
     assert "told 1 of 2" in shown and "No address we may write to" in shown and "Bo" in shown
     lead.post(path, {"action": "withdraw", "reason": "broken"})

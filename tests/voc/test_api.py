@@ -53,7 +53,9 @@ def test_one_effect_per_idempotency_key(api: Any) -> None:
         ({"text": "x", "credit_name": "http://spam"}, 400, "invalid_credit_name"),
     ],
 )
-def test_bad_feedback_is_refused_and_not_stored(api: Any, body: dict[str, Any], status: int, code: str) -> None:
+def test_bad_feedback_is_refused_and_not_stored(
+    api: Any, body: dict[str, Any], status: int, code: str
+) -> None:
     answer = api(*FEEDBACK).post("/api/v1/feedback/", body, format="json")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert Feedback.objects.count() == 0

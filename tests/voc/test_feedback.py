@@ -26,13 +26,23 @@ def test_tokens_of_both_languages() -> None:
 def test_a_form_with_an_address_makes_an_unproven_person() -> None:
     known = build.person("Ann", email="ann@example.com")
     row = feedback.give(
-        text="Hi", channel="portal", person=feedback.Person(email="ann@example.com"), trusted=False, actor=AGENT, now=NOW
+        text="Hi",
+        channel="portal",
+        person=feedback.Person(email="ann@example.com"),
+        trusted=False,
+        actor=AGENT,
+        now=NOW,
     )
     assert row.profile_id not in (None, known)
     contact = ContactPoint.objects.get(profile_id=row.profile_id)
     assert (contact.value, contact.origin, contact.verified_at) == ("ann@example.com", "form", None)
     again = feedback.give(
-        text="Hi!", channel="portal", person=feedback.Person(email="Ann@Example.com"), trusted=False, actor=AGENT, now=NOW
+        text="Hi!",
+        channel="portal",
+        person=feedback.Person(email="Ann@Example.com"),
+        trusted=False,
+        actor=AGENT,
+        now=NOW,
     )
     assert again.profile_id == row.profile_id
 

@@ -31,7 +31,9 @@ def test_the_language_can_be_switched_without_an_account(client: Client) -> None
 
 
 def test_feedback_with_an_address_asks_it_first(client: Client) -> None:
-    answer = client.post("/feedback/", {"text": "Too slow.\nVery.", "email": "ann@example.com", "name": "Ann"})
+    answer = client.post(
+        "/feedback/", {"text": "Too slow.\nVery.", "email": "ann@example.com", "name": "Ann"}
+    )
     row = Feedback.objects.get()
     assert (answer.status_code, answer["Location"]) == (302, f"/feedback/{row.token}/")
     assert (row.channel, row.text, row.created_by) == ("portal", "Too slow.\nVery.", "system:voc.portal")
@@ -127,7 +129,9 @@ def test_the_changelog_credits_who_agreed(client: Client) -> None:
     ann, bo, cy = build.person("Ann Example"), build.person("Bo Silent"), build.person("Cy Example")
     row = build.ticket("Faster checkout", bo)
     tickets.follow(row.pk, profile_id=ann, role="asked", may_name=True, actor=AGENT, now=NOW)
-    tickets.follow(row.pk, profile_id=cy, role="asked", may_name=True, credit_name="C. E.", actor=AGENT, now=NOW)
+    tickets.follow(
+        row.pk, profile_id=cy, role="asked", may_name=True, credit_name="C. E.", actor=AGENT, now=NOW
+    )
     unproven = feedback.give(
         text="me too",
         channel="portal",

@@ -37,7 +37,9 @@ def test_a_thousand_reviews_come_in_once_and_are_found_again(api: Any) -> None:
     for number, text in enumerate(texts):
         body = {"text": text, "channel": "review", "person": {"user_id": f"reviewer-{number}"}}
         for _try in range(2 if number % 10 == 0 else 1):
-            answer = client.post("/api/v1/feedback/", body, format="json", HTTP_IDEMPOTENCY_KEY=f"review-{number}")
+            answer = client.post(
+                "/api/v1/feedback/", body, format="json", HTTP_IDEMPOTENCY_KEY=f"review-{number}"
+            )
             assert answer.status_code == 201, answer.json()
     assert Feedback.objects.count() == len(texts) == NUMBER
     assert Feedback.objects.values("profile_id").distinct().count() == NUMBER

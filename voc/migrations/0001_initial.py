@@ -5,9 +5,10 @@
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.db.models.deletion
-import voc.models.tokens
 from django.conf import settings
 from django.db import migrations, models
+
+import voc.models.tokens
 
 
 class Migration(migrations.Migration):

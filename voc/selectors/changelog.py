@@ -92,7 +92,8 @@ def _credits(release_ids: list[int]) -> dict[int, list[str]]:
                   JOIN voc_ticket t ON t.id = root.id OR t.merged_into_id = root.id
                  WHERE i.release_id = ANY(%s)
             ), person AS (
-                SELECT DISTINCT ON (family.release_id, root.id) family.release_id, f.created_at, f.id, root.id AS root_id,
+                SELECT DISTINCT ON (family.release_id, root.id)
+                       family.release_id, f.created_at, f.id, root.id AS root_id,
                        COALESCE(NULLIF(f.credit_name, ''), root.display_name) AS name,
                        EXISTS (SELECT 1 FROM voc_feedback v WHERE v.profile_id = f.profile_id AND v.channel = 'portal')
                        AS is_from_form

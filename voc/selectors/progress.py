@@ -56,7 +56,7 @@ def of_release(release_id: int) -> Progress:
     """The numbers of a release, counted by the database."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT decision, reason, count(*) FROM ({_PEOPLE_SQL}) AS people GROUP BY 1, 2",  # noqa: S608
+            f"SELECT decision, reason, count(*) FROM ({_PEOPLE_SQL}) AS people GROUP BY 1, 2",
             {"release": release_id},
         )
         rows = cursor.fetchall()
@@ -88,7 +88,7 @@ def untold(release_id: int, *, after: int = 0, limit: int = 50) -> list[Untold]:
     """People of a release whose message was not sent, by profile id above `after`."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT person, decision, reason, decided_at FROM ({_PEOPLE_SQL}) AS people"  # noqa: S608
+            f"SELECT person, decision, reason, decided_at FROM ({_PEOPLE_SQL}) AS people"
             " WHERE decision <> 'sent' AND person > %(after)s ORDER BY person LIMIT %(limit)s",
             {"release": release_id, "after": after, "limit": limit},
         )

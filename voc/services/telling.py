@@ -226,7 +226,8 @@ def _people_with_message(release_id: int, roots: Iterable[int]) -> set[int]:
     """Of these people, those to whom a message about this release was queued before, under any profile."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT DISTINCT COALESCE(p.merged_into_id, p.id) FROM voc_fixnotice n JOIN crm_profile p ON p.id = n.profile_id"
+            "SELECT DISTINCT COALESCE(p.merged_into_id, p.id) FROM voc_fixnotice n"
+            "  JOIN crm_profile p ON p.id = n.profile_id"
             " WHERE n.release_id = %s AND n.message_id IS NOT NULL"
             "   AND (p.id = ANY(%s) OR p.merged_into_id = ANY(%s))",
             [release_id, list(roots), list(roots)],
