@@ -37,7 +37,7 @@ class Person:
     """A root during one resolution: a live profile, or (id 0) one to be made. Seen in seconds of the epoch."""
 
     id: int
-    counts: Counter[str]
+    counts: dict[str, int]
     known: bool
     first_seen: float | None = None
     last_seen: float | None = None
@@ -125,7 +125,7 @@ def _look_up(wanted: list[Identifier]) -> dict[Identifier, Holder]:
     for kind, value, profile_id, root_id, first_seen, last_seen in rows:
         person = people.get(root_id)
         if person is None:
-            person = people[root_id] = Person(root_id, Counter(), False, first_seen, last_seen)
+            person = people[root_id] = Person(root_id, {}, False, first_seen, last_seen)
         state[kind, value] = Holder(profile_id, person)
     return state
 
@@ -175,8 +175,8 @@ def _simulate(
                 continue
         elif len(identifiers) == 1:
             # Nobody's yet, and nothing beside it: a new person.
-            person = Person(0, Counter(), rules.rule(identifiers[0][0]).names_person)
-            person.counts[identifiers[0][0]] = 1
+            kind = identifiers[0][0]
+            person = Person(0, {kind: 1}, rules.rule(kind).names_person)
             holder = state[identifiers[0]] = plan.attached[identifiers[0]] = Holder(0, person)
             _seen(person, claim.occurred_at)
             plan.holders.append(holder)
@@ -279,7 +279,7 @@ def _join(
     """Attach what is missing and merge what is apart. Returns the holder of the strongest identifier."""
     target = next((state[pair] for pair in identifiers if pair in state), None)
     if target is None:
-        target = Holder(0, Person(0, Counter(), False))
+        target = Holder(0, Person(0, {}, False))
     root = target.person.root()
     if len(roots) > 1:
         # A live person is kept before one still to be made, a known one before an anonymous one, and among known
@@ -288,13 +288,14 @@ def _join(
         for other in roots:
             if other is not root:
                 other.absorbed_by = root
-                root.counts.update(other.counts)
+                for kind, number in other.counts.items():
+                    root.counts[kind] = root.counts.get(kind, 0) + number
                 root.known = root.known or other.known
                 if other.id:
                     plan.merges.append((root, other))
     for pair in missing:
         state[pair] = plan.attached[pair] = target
-        root.counts[pair[0]] += 1
+        root.counts[pair[0]] = root.counts.get(pair[0], 0) + 1
         root.known = root.known or rules.rule(pair[0]).names_person
     _seen(root, claim.occurred_at)
     return target

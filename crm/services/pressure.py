@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from crm.kernel import knobs
 from crm.models import PressureEntry
 from crm.selectors import profiles
+from crm.services import hotpath
 from crm.states import MessageClass
 
 NEVER_REFUSED = (MessageClass.TRANSACTIONAL, MessageClass.SERVICE)
@@ -30,6 +31,9 @@ def reserve(items: Sequence[tuple[int, str, str]], *, now: datetime) -> set[str]
 
     Call under `profiles.lock_roots`. A cause that was counted before is granted again without being counted twice.
     """
+    if all(message_class in NEVER_REFUSED for _root_id, message_class, _cause in items):
+        _count(items, now=now)
+        return set()
     root_ids = sorted({root_id for root_id, _message_class, _cause in items})
     members = profiles.id_sets(root_ids)
     root_of = {member: root for root, ids in members.items() for member in ids}
@@ -75,6 +79,23 @@ def reserve(items: Sequence[tuple[int, str, str]], *, now: datetime) -> set[str]
             )
     PressureEntry.objects.bulk_create(granted, batch_size=1000)
     return refused
+
+
+def _count(items: Sequence[tuple[int, str, str]], *, now: datetime) -> None:
+    """Count messages that are never refused: nothing to read first, one statement for all."""
+    weights = {message_class: weight_of(message_class) for _root_id, message_class, _cause in items}
+    rows = sorted({(root_id, cause, str(kind)) for root_id, kind, cause in items if weights[kind]})
+    if rows:
+        hotpath.fetch(
+            """
+            INSERT INTO crm_pressureentry (profile_id, cause, message_class, weight, occurred_at)
+            SELECT profile_id, cause, message_class, weight, %s
+              FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[])
+                   AS t(profile_id, cause, message_class, weight)
+            ON CONFLICT DO NOTHING
+            """,
+            [now, *(list(column) for column in zip(*rows, strict=True)), [weights[row[2]] for row in rows]],
+        )
 
 
 def left(profile_ids: Sequence[int], *, now: datetime) -> tuple[int, int]:

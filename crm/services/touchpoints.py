@@ -261,11 +261,12 @@ def _store(
         if gifts:
             traits.merge(gifts, trust=trust, actor=actor, now=now)
         if not historical:
-            # Asking first keeps the kinds nobody listens to free of charge.
+            # Asking once per kind keeps those nobody listens to free of charge.
+            heard = {kind for kind in {row.event.kind for row in fresh} if reactions.receivers_for(kind)}
             wanted = [
                 (row.event.kind, row.profile_id, row.occurred_at, UUID(ident))
                 for row, ident in zip(fresh, idents, strict=True)
-                if reactions.receivers_for(row.event.kind)
+                if row.event.kind in heard
             ]
             if wanted:
                 reactions.enqueue(wanted, now=now)
