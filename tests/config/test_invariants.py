@@ -79,7 +79,8 @@ PLANTS: dict[str, tuple[str, ...]] = {
         "UPDATE lifecycle_outboundmessage SET decision = 'queued', lease_until = now() - interval '1 hour'"
         " WHERE kind = 'lifecycle.browsed_not_bought'",
         "INSERT INTO kernel_pendingreaction"
-        " (receiver, kind, items, created_at, run_at, claims, lease_until, last_error) VALUES ('tests', '', '[]', now(), now(), 1, now() - interval '1 hour', '')",
+        " (receiver, kind, items, created_at, run_at, claims, lease_until, last_error)"
+        " VALUES ('tests', '', '[]', now(), now(), 1, now() - interval '1 hour', '')",
     ),
     "claim_whole": (
         "UPDATE lifecycle_delivery SET status = 'claimed', run = gen_random_uuid() WHERE message_id IN"

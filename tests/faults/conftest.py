@@ -1,4 +1,7 @@
-"""The house of the fault tests: started once, and again whenever a test has brought it down."""
+"""The house of the fault tests: started once, and again whenever a test has brought it down.
+
+The tests that use it are one xdist_group, so that of several processes only one starts a house.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,6 @@ import pytest
 
 from tests import servers
 from tests.faults.house import House
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them share one house, so one process runs them, when the suite is run by several."""
-    for item in items:
-        if "tests/faults/" in item.nodeid and item.get_closest_marker("faults"):
-            item.add_marker(pytest.mark.xdist_group("faults"))
 
 
 @pytest.fixture(scope="session")

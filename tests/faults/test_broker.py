@@ -12,7 +12,7 @@ import redis
 from tests.faults.house import House, kill
 from tests.faults.test_workers import told_and_thanked
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
 PEOPLE = 500
 
 

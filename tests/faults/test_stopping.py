@@ -13,7 +13,7 @@ from config import processes
 from tests.faults.house import MAIL_SECONDS, House, kill
 from tests.faults.test_workers import told_and_thanked
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
 PEOPLE = 240
 SECONDS_TO_END = 20
 SLOWLY = 0.15  # so that a task that is asked to end cannot finish all before it must

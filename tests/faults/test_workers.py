@@ -13,7 +13,7 @@ import pytest
 from config.environment import BASE_DIR
 from tests.faults.house import House, kill
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
 PEOPLE = 500
 # After so many accepted e-mails: whom to kill.
 KILLS = ((60, "pool"), (140, "worker"), (230, "child"), (330, "worker"), (420, "child"))
