@@ -1,6 +1,7 @@
 """The demo company: loaded once, as a whole, through the services, and reaching nobody."""
 
 import socket
+from dataclasses import dataclass
 from io import StringIO
 from ipaddress import ip_address
 
@@ -8,11 +9,12 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.management import call_command
+from django.db import transaction
 
 from config.demo import company, people, shop
 from config.demo.client import daytime_zone, link_in
 from config.demo.state import KeptMailer
-from crm.kernel import actors, clock, roles
+from crm.kernel import clock, roles
 from crm.kernel.models import PendingReaction
 from crm.models import (
     ContactPoint,
@@ -23,7 +25,6 @@ from crm.models import (
     Source,
     Touchpoint,
 )
-from crm.services import profiles
 from lifecycle.models import Enrolment, InboxItem, Journey, OutboundMessage
 from members.models import PointsEntry
 from voc.models import Feedback, Release, Ticket
@@ -33,14 +34,22 @@ from voc.states import TicketStatus
 NOW = clock.now()
 
 
+@dataclass(frozen=True)
+class Load:
+    """What one load printed, and to whom it wrote."""
+
+    printed: list[str]
+    written_to: list[str]
+
+
 def load() -> list[str]:
+    """Run the command; the lines it prints."""
     out = StringIO()
     call_command("load_demo", stdout=out, stderr=StringIO())
     return out.getvalue().split("\n")[:-1]
 
 
-@pytest.fixture
-def no_network(monkeypatch):
+def guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but this machine may be connected to."""
     connect = socket.socket.connect
 
@@ -53,16 +62,28 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: pytest.fail(f"looked up {args[0]}"))
 
 
+@pytest.fixture(scope="module")
+def loaded(django_db_setup, django_db_blocker):
+    """The company, loaded once for these tests; it is gone again when they end."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        roles.sync()
+        mail.outbox = []
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            guard(monkeypatch)
+            printed = load()
+        yield Load(printed, [address for letter in mail.outbox for address in letter.to])
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def demo(db, no_network):
-    """The company, loaded; returns what the command printed."""
-    roles.sync()
-    return load()
+def demo(loaded, db):
+    """One test's view of the company; what the test writes is undone."""
+    return loaded
 
 
 def test_the_company_is_whole(demo):
     """Everything a newcomer is to see is there, and nothing waits that a worker would have done."""
-    assert demo == [Source.objects.get(name=company.SERVER_NAME).write_key]
+    assert demo.printed == [Source.objects.get(name=company.SERVER_NAME).write_key]
     assert sorted(Source.objects.values_list("trust", flat=True)) == ["browser", "server"]
     assert Profile.objects.roots().count() == len(people.CUSTOMERS) == 60
     assert MergeRecord.objects.count() == 1
@@ -110,7 +131,7 @@ def test_loading_again_changes_nothing(demo):
     """The second load finds the first and prints the same key."""
     before = [model.objects.count() for model in (Profile, Ticket, OutboundMessage, PointsEntry, Feedback)]
     touchpoints = Touchpoint.objects.count()
-    assert load() == demo
+    assert load() == demo.printed
     assert [m.objects.count() for m in (Profile, Ticket, OutboundMessage, PointsEntry, Feedback)] == before
     assert Touchpoint.objects.count() == touchpoints
 
@@ -131,11 +152,8 @@ def test_only_example_addresses(demo):
         "example.org",
     }
     assert all(value.startswith("+1202555") for channel, value in values if channel == "sms")
-    assert len(mail.outbox) > 40
-    assert {address.rpartition("@")[2] for one in mail.outbox for address in one.to} == {
-        "example.com",
-        "example.org",
-    }
+    assert len(demo.written_to) > 40
+    assert {address.rpartition("@")[2] for address in demo.written_to} == {"example.com", "example.org"}
 
 
 def test_demo_mail_is_kept_whatever_email_url_says(settings, tmp_path):
@@ -148,12 +166,13 @@ def test_demo_mail_is_kept_whatever_email_url_says(settings, tmp_path):
         assert mailer._backend.file_path == str(tmp_path / "mail" / "demo")
 
 
-def test_other_people_are_left_alone(db):
-    """A database with people of its own gets no demo, and no key is printed."""
-    profiles.resolve([("user_id", "someone")], trust="server", actor=actors.system("test"), now=NOW)
-    assert load() == []
-    assert Profile.objects.count() == 1
-    assert not Source.objects.exists()
+def test_other_people_are_left_alone(demo):
+    """A database with people, and without the line that says they are ours, is left as it is."""
+    before = Profile.objects.count(), Source.objects.count()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(company, "MARK", ("config.demo", "another-company"))
+        assert load() == []
+    assert (Profile.objects.count(), Source.objects.count()) == before
 
 
 def test_the_visits_are_the_same_every_time():
