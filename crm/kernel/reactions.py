@@ -162,8 +162,11 @@ def enqueue(facts: Iterable[tuple[str, int, datetime, uuid.UUID]], *, now: datet
     Belongs in the transaction that records them. Returns the number of rows.
     """
     wanted: dict[str, list[list[Any]]] = defaultdict(list)
+    receivers: dict[str, tuple[Receiver, ...]] = {}
     for kind, profile_id, occurred_at, ident in facts:
-        for receiver in receivers_for(kind):
+        if kind not in receivers:
+            receivers[kind] = receivers_for(kind)
+        for receiver in receivers[kind]:
             if receiver.max_age is None or now - occurred_at <= receiver.max_age:
                 wanted[receiver.name].append([profile_id, occurred_at.isoformat(), str(ident)])
     rows = [
