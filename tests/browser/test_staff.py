@@ -132,7 +132,7 @@ def test_a_knob_is_turned_and_a_wrong_value_is_explained_in_place(open_page, com
     box.press("Enter")
     seen.page.locator("#knob-crm-future_days-error").wait_for()
     assert seen.page.locator("#knob-crm-future_days-value").get_attribute("aria-invalid") == "true"
-    assert seen.page.evaluate("document.activeElement.id") == "knob-crm-future_days-value"
+    seen.page.wait_for_function("document.activeElement.id === 'knob-crm-future_days-value'")
     seen.complaints.clear()  # the browser reports the 400 itself
     assert seen.faults() == []
     box = seen.page.locator("#knob-crm-future_days-value")
