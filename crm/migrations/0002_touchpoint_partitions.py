@@ -23,19 +23,16 @@ CREATE TABLE crm_touchpoint (
 """
 
 # Eight partitions: enough to spread the page locks of a random key over several B-trees.
-RECEIPT_SQL = (
-    """
+RECEIPT_SQL = """
 CREATE TABLE crm_eventreceipt (
     digest uuid NOT NULL,
     occurred_at timestamptz NOT NULL,
     PRIMARY KEY (digest)
 ) PARTITION BY HASH (digest);
-"""
-    + "\n".join(
-        f"CREATE TABLE crm_eventreceipt_p{n} PARTITION OF crm_eventreceipt"
-        f" FOR VALUES WITH (MODULUS 8, REMAINDER {n});"
-        for n in range(8)
-    )
+""" + "\n".join(
+    f"CREATE TABLE crm_eventreceipt_p{n} PARTITION OF crm_eventreceipt"
+    f" FOR VALUES WITH (MODULUS 8, REMAINDER {n});"
+    for n in range(8)
 )
 
 MONTHS_SQL = """

@@ -131,7 +131,7 @@ def _window(
             " ORDER BY occurred_at DESC, id DESC LIMIT %s",
             [*params, limit],
         )
-        return [TimelineItem(*row[:8], properties=orjson.loads(row[8])) for row in db.fetchall()]
+        return [TimelineItem(*(*row[:8], orjson.loads(row[8]))) for row in db.fetchall()]
 
 
 def has(profile_ids: Sequence[int], kind: str, *, since: datetime, until: datetime) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -67,7 +67,7 @@ def entries(page: list[Release]) -> list[Entry]:
             id=release.pk,
             title=release.title,
             notes=release.notes,
-            shipped_at=release.shipped_at,
+            shipped_at=cast(datetime, release.shipped_at),  # the database ties it to the status
             lines=lines[release.pk],
             credits=credits[release.pk][:MAX_CREDITS],
             more_credits=max(0, len(credits[release.pk]) - MAX_CREDITS),

@@ -8,7 +8,7 @@ either ticket is told once.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -53,7 +53,7 @@ def merge(loser_id: int, *, into: int, actor: Actor, now: datetime, note: str = 
             now=now,
         )
         Ticket.objects.filter(pk__in=moved).update(merged_into_id=winner.pk)
-        values = {"round": max(winner.round, loser.round)}
+        values: dict[str, Any] = {"round": max(winner.round, loser.round)}
         if was_open and winner.status in OPEN_STATUSES and loser.first_voice_at < winner.first_voice_at:
             values |= {"first_voice_at": loser.first_voice_at, "due_at": clock.due_at(loser.first_voice_at)}
         Ticket.objects.filter(pk=winner.pk).update(**values)

@@ -7,6 +7,7 @@ shipping a release (services.releases) and merged by services.ticket_merges; bot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -148,7 +149,7 @@ def apply(
 
 def edit(ticket_id: int, *, actor: Actor, now: datetime, **values: Any) -> Ticket:
     """Change title, description, kind, severity, theme or assignee_id. Raises NotFound, Invalid, Conflict."""
-    readers = {
+    readers: dict[str, Callable[[Any], Any]] = {
         "title": _title,
         "description": _description,
         "kind": lambda value: _choice(value, TicketKind, "kind"),
