@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -18,9 +20,36 @@ from crm.models import StaffUser
 if admin.site.is_registered(Group):
     admin.site.unregister(Group)
 
+VERBS = {"add": _("Add"), "change": _("Change"), "delete": _("Delete"), "view": _("View")}
+
+
+def permission_words(permission: Permission) -> str:
+    """A permission in the reader's language: its stored name is English, whatever the page speaks."""
+    kind = permission.content_type
+    model = kind.model_class()
+    verb = VERBS.get(permission.codename.removesuffix(f"_{kind.model}"))
+    return " | ".join(
+        (
+            str(apps.get_app_config(kind.app_label).verbose_name) if model else kind.app_label,
+            str(model._meta.verbose_name) if model else kind.model,
+            str(verb) if verb else gettext(permission.name),
+        )
+    )
+
+
+class PermissionsInWords:
+    """Shows the permissions of a form in the reader's language."""
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The form field of a many-to-many relation."""
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None and db_field.related_model is Permission:
+            field.label_from_instance = permission_words
+        return field
+
 
 @admin.register(StaffUser)
-class StaffUserAdmin(UserAdmin, ModelAdmin):
+class StaffUserAdmin(PermissionsInWords, UserAdmin, ModelAdmin):
     """Members of staff: who they are, what they may do, in which language and zone they read."""
 
     form = UserChangeForm
@@ -30,7 +59,10 @@ class StaffUserAdmin(UserAdmin, ModelAdmin):
     list_filter = ("is_active", "groups", "team")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        (_("Person"), {"fields": ("first_name", "last_name", "email", "team", "language", "time_zone")}),
+        (
+            _("Personal info"),
+            {"fields": ("first_name", "last_name", "email", "team", "language", "time_zone")},
+        ),
         (_("Access"), {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
@@ -53,5 +85,5 @@ class StaffUserAdmin(UserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, ModelAdmin):
+class GroupAdmin(PermissionsInWords, BaseGroupAdmin, ModelAdmin):
     """Roles."""

@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from crm.kernel import actors
+from crm.kernel import actors, roles
 from crm.models import ApiKey, MergeRecord, Profile, Source, StaffUser
 from crm.services import merges, profiles, sources, touchpoints
 from tests.crm.conftest import NOON, SYSTEM, ref
@@ -175,3 +175,15 @@ def test_write_keys_are_masked_for_those_who_may_not_read_them(client: Client, s
         assert client.get(reverse(f"admin:crm_profile_{name}", args=[one])).status_code == 403
     assert client.post(reverse("admin:crm_profile_erase", args=[one]), {"confirm": one}).status_code == 403
     assert sources.find_api_key("rx_a_b") is None
+
+
+def test_roles_name_their_permissions_in_the_reader_s_language(staff: Client) -> None:
+    roles.sync()
+    group = Group.objects.get(name="lead")
+    english = page(staff, "auth_group_change", group.pk).content.decode()
+    assert "People | profile | Can merge profiles and undo merges" in english
+    assert "People | profile | View" in english
+    staff.cookies["django_language"] = "zh-hans"
+    chinese = page(staff, "auth_group_change", group.pk).content.decode()
+    assert "| Can " not in chinese
+    assert "客户 | 客户档案 | 可以合并档案及撤销合并" in chinese
