@@ -1,5 +1,6 @@
 """The staff pages: they call the services the API calls, and offer what the role may do."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from lifecycle.models import OutboundMessage
 from tests.voc import build
 from tests.voc.build import NOW
 from voc.models import Feedback, Release, Ticket
-from voc.services import telling
+from voc.services import telling, tickets
 
 pytestmark = pytest.mark.django_db
 
@@ -161,3 +162,15 @@ def test_the_customer_page_shows_voices_and_tickets(staff: Any) -> None:
     assert [str(label) for label, _value, _url in panel.rows] == [f"#{row.pk} Followed", "Said"]
     mine = surfaces.person_panels(profile_ids=[ann], now=NOW)
     assert any(one.rows and one.rows[0][0] == "Followed" for one in mine)
+
+
+def test_the_ticket_list_puts_overdue_first_and_closed_last(staff: Any) -> None:
+    closed = tickets.open(title="closed one", actor=build.AGENT, now=NOW)
+    tickets.move(closed.pk, to="declined", actor=build.AGENT, now=NOW)
+    tickets.open(title="late one", actor=build.AGENT, now=clock.now() - timedelta(days=30))
+    tickets.open(title="fresh one", actor=build.AGENT, now=clock.now())
+    listed = staff("agent").get(reverse("admin:voc_ticket_changelist")).content.decode()
+    places = [listed.index(title) for title in ("late one", "fresh one", "closed one")]
+    assert places == sorted(places)
+    late = staff("lead").get(reverse("admin:voc_ticket_changelist") + "?clock=overdue").content.decode()
+    assert "late one" in late and "fresh one" not in late

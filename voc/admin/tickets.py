@@ -72,9 +72,9 @@ class TicketAdmin(PageAdmin):
         """Overdue first, with counts."""
         return ticket_reads.with_counts(ticket_reads.overdue_first(super().get_queryset(request)))
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """The queryset's own."""
-        return ()
+    def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
+        """Overdue first; the theme's list would otherwise fall back to the newest."""
+        return ticket_reads.OVERDUE_FIRST
 
     @display(description=gettext_lazy("Ticket"))
     def shown(self, row: Ticket) -> str:

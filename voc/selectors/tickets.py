@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.db.models import (
-    BooleanField,
     Case,
     Count,
     F,
@@ -22,14 +19,20 @@ from django.db.models.functions import Coalesce
 from voc.models import Feedback, Ticket, TicketFollower
 from voc.states import OPEN_STATUSES
 
+# Running clocks by promised date (so overdue first), then closed tickets, the latest closed first.
+OVERDUE_FIRST = (
+    Case(
+        When(status__in=OPEN_STATUSES, then=Value(0)), default=Value(1), output_field=IntegerField()
+    ).asc(),
+    Case(When(status__in=OPEN_STATUSES, then=F("due_at"))).asc(nulls_last=True),
+    F("closed_at").desc(nulls_last=True),
+    "-pk",
+)
+
 
 def overdue_first(queryset: QuerySet[Ticket]) -> QuerySet[Ticket]:
-    """Running clocks by promised date (so overdue first), then closed tickets, the latest closed first."""
-    return queryset.annotate(
-        is_closed=Case(
-            When(status__in=OPEN_STATUSES, then=Value(0)), default=Value(1), output_field=IntegerField()
-        )
-    ).order_by("is_closed", Case(When(status__in=OPEN_STATUSES, then=F("due_at"))), "-closed_at", "-pk")
+    """Tickets as lists show them."""
+    return queryset.order_by(*OVERDUE_FIRST)
 
 
 def with_counts(queryset: QuerySet[Ticket]) -> QuerySet[Ticket]:
@@ -48,17 +51,6 @@ def with_counts(queryset: QuerySet[Ticket]) -> QuerySet[Ticket]:
     )
     return queryset.annotate(
         follower_count=Coalesce(Subquery(followers), 0), voice_count=Coalesce(Subquery(voices), 0)
-    )
-
-
-def with_overdue(queryset: QuerySet[Ticket], *, now: datetime) -> QuerySet[Ticket]:
-    """Adds `is_overdue`."""
-    return queryset.annotate(
-        is_overdue=Case(
-            When(status__in=OPEN_STATUSES, due_at__lt=now, then=Value(True)),
-            default=Value(False),
-            output_field=BooleanField(),
-        )
     )
 
 
