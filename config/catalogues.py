@@ -45,10 +45,10 @@ def extract_django(
     yield from extract_python(io.BytesIO(source.encode("utf-8")), keywords, comment_tags, options)
 
 
-def template(base: Path) -> Catalog:
-    """Every marked string of our apps, with the places where it stands."""
+def template(base: Path, *, packages: Iterable[str] = APPS) -> Catalog:
+    """Every marked string of the packages under `base`, with the places where it stands."""
     catalog = Catalog(project="Renxin", charset="utf-8", fuzzy=False)
-    for path in sorted(_files(base)):
+    for path in sorted(_files(base, packages)):
         place = path.relative_to(base).as_posix()
         method: Any = "python" if path.suffix == ".py" else extract_django
         with path.open("rb") as stream:
@@ -124,14 +124,23 @@ def _short(text: Any) -> str:
     return repr(text if isinstance(text, str) else text[0])[:90]
 
 
-def compile_all(locale_dirs: Iterable[Path]) -> list[str]:
-    """Compile what is newer than its compiled form; returns the languages that were compiled."""
+def compile_all(locale_dirs: Iterable[Path], *, fallback: Path | None = None) -> list[str]:
+    """Compile what is newer than its compiled form; returns the languages that were compiled.
+
+    The compiled form lies beside the words; where that folder cannot be written (an installation
+    that belongs to somebody else), under `fallback`, which is among LOCALE_PATHS too.
+    """
     done = []
-    for locale_dir in locale_dirs:
-        for path in sorted(Path(locale_dir).glob("*/LC_MESSAGES/*.po")):
+    for locale_dir in map(Path, locale_dirs):
+        for path in sorted(locale_dir.glob("*/LC_MESSAGES/*.po")):
             target = path.with_suffix(".mo")
-            if target.exists() and target.stat().st_mtime >= path.stat().st_mtime:
+            if not _is_older(target, path):
                 continue
+            if fallback is not None and not os.access(path.parent, os.W_OK):
+                target = fallback / locale_dir.name / target.relative_to(locale_dir)
+                if not _is_older(target, path):
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
             with path.open("rb") as stream:
                 catalog = read_po(stream, locale=path.parts[-3])
             draft = target.with_name(f".{target.name}.{os.getpid()}")
@@ -142,13 +151,17 @@ def compile_all(locale_dirs: Iterable[Path]) -> list[str]:
     return done
 
 
+def _is_older(compiled: Path, words: Path) -> bool:
+    return not compiled.exists() or compiled.stat().st_mtime < words.stat().st_mtime
+
+
 def po_path(locale_dir: Path, language: str) -> Path:
     return locale_dir / language / "LC_MESSAGES" / "django.po"
 
 
-def _files(base: Path) -> Iterator[Path]:
-    for app in APPS:
-        for folder, folders, names in os.walk(base / app):
+def _files(base: Path, packages: Iterable[str]) -> Iterator[Path]:
+    for package in packages:
+        for folder, folders, names in os.walk(base / package):
             folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS]
             for name in names:
                 path = Path(folder, name)

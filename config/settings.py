@@ -159,6 +159,9 @@ LANGUAGE_CODE = ENVIRONMENT.language_code
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 # Ours, which `make messages` keeps up; and the words of the theme and other packages that ship no Chinese.
 LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale" / "theme"]
+# Where the compiled words go when the installation itself cannot be written.
+COMPILED_LOCALE_DIR = DATA_DIR / "locale"
+LOCALE_PATHS += [COMPILED_LOCALE_DIR / path.name for path in LOCALE_PATHS]
 
 # -- static files and mail
 

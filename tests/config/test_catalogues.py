@@ -1,10 +1,14 @@
 """Extraction and compilation without the gettext programs."""
 
 import gettext
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import unfold
+from django.conf import settings
+from django.utils import translation
 
 from config import catalogues
 
@@ -70,3 +74,35 @@ def test_compiled_once_per_change(base: Path) -> None:
         assert gettext.GNUTranslations(stream).gettext("Thank you") == "谢谢"
     shutil.rmtree(locale)
     assert catalogues.compile_all([locale]) == []
+
+
+def test_every_string_of_the_product_has_its_chinese_words() -> None:
+    assert catalogues.problems(settings.BASE_DIR, settings.LOCALE_PATHS[0]) == []
+
+
+def test_the_theme_speaks_chinese() -> None:
+    """The theme ships no Chinese: our second catalogue, or Django's own, has every string of it."""
+    found = catalogues.template(Path(unfold.__file__).parents[1], packages=["unfold"])
+    english = []
+    with translation.override("zh-hans"):
+        for message in found:
+            if isinstance(message.id, tuple):
+                words = translation.ngettext(*message.id, 2)
+            else:
+                words = translation.gettext(message.id)
+            if words in (message.id, *message.id[:2]) and re.search("[a-z]", re.sub(r"%\(\w+\)s", "", words)):
+                english.append(message.id)
+    assert len(found) > 100
+    assert english == []
+
+
+def test_compiled_elsewhere_where_the_words_cannot_be_written(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locale, fallback = base / "locale", base / "data"
+    catalogues.update(base, locale)
+    monkeypatch.setattr(catalogues.os, "access", lambda path, mode: False)
+    assert catalogues.compile_all([locale], fallback=fallback) == ["zh_Hans"]
+    assert catalogues.compile_all([locale], fallback=fallback) == []
+    assert (fallback / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.mo").exists()
+    assert not (locale / "zh_Hans" / "LC_MESSAGES" / "django.mo").exists()

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-demo", action="store_true", help="do not load the demo company")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        compiled = catalogues.compile_all(settings.LOCALE_PATHS)
+        compiled = catalogues.compile_all(settings.LOCALE_PATHS, fallback=settings.COMPILED_LOCALE_DIR)
         if compiled:
             self.say(f"catalogues compiled: {', '.join(compiled)}")
         call_command(
