@@ -4,5 +4,6 @@ Promises: a message goes at most once per (kind, person, subject key), and its o
 held, dropped or failed and why; consent, quiet hours and contact pressure are read when it is claimed; a journey
 takes a person in once per entry key and lets go of them the moment its goal is met.
 Vocabulary: message kind, template, decision, delivery, gap, inbox, journey, enrolment, entry key, arm, holdout.
-Reading order: states.py, registry.py, services/messages.py, services/deciding.py, services/sending.py, services/journeys.py.
+Reading order: states.py, registry.py, services/messages.py, services/deciding.py, services/sending.py,
+services/enrolments.py, services/walking.py.
 """

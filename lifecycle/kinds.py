@@ -73,7 +73,8 @@ registry.register(
                 "{{ organisation.name }}\n",
             ),
             "zh-hans": Template(
-                "{% if product_name != '' %}“{{ product_name }}”{% else %}您看过的那件{% endif %}，给您留了 {{ percent }}% 的优惠",
+                "{% if product_name != '' %}“{{ product_name }}”{% else %}您看过的那件{% endif %}，"
+                "给您留了 {{ percent }}% 的优惠",
                 "{% if person.name != '' %}{{ person.name }}，您好！{% else %}您好！{% endif %}\n\n"
                 "前阵子您看了{% if product_name != '' %}“{{ product_name }}”{% else %}我们店里的一件商品{% endif %}，"
                 "后来没有带走。也许是价格，也许只是还没到时候。\n\n"

@@ -38,11 +38,25 @@ def messages_today(*, now: datetime, user: Any) -> list[Card] | None:
     if failed:
         cards.append(Card(_("Messages failed today"), failed, "", f"{url}?decision__exact=failed", "bad"))
     if knobs.get("lifecycle.sending_paused"):
-        cards.append(Card(_("Sending is paused"), "⏸", _("Nothing goes out until somebody turns it on again."), url, "warn"))
+        cards.append(
+            Card(
+                _("Sending is paused"),
+                "⏸",
+                _("Nothing goes out until somebody turns it on again."),
+                url,
+                "warn",
+            )
+        )
     gaps = messages.gaps(since=now - timedelta(days=1))
     if gaps:
         cards.append(
-            Card(_("Interrupted deliveries"), gaps, _("A crash left it open whether these arrived."), url, "warn")
+            Card(
+                _("Interrupted deliveries"),
+                gaps,
+                _("A crash left it open whether these arrived."),
+                url,
+                "warn",
+            )
         )
     return cards
 

@@ -21,7 +21,7 @@ def deliver(shard: int = 0) -> None:
             done = messages.deliver(now=clock.now(), mailer=mailer)
             if not done.claimed:
                 return
-            if time.monotonic() - started > WORK_SECONDS:
+            if jobs.is_stopping() or time.monotonic() - started > WORK_SECONDS:
                 jobs.wake(messages.TASK, shard=shard)
                 return
 
@@ -32,6 +32,6 @@ def advance_journeys() -> None:
     jobs.awake(enrolments.TASK)
     started = time.monotonic()
     while enrolments.advance(now=clock.now()).claimed:
-        if time.monotonic() - started > WORK_SECONDS:
+        if jobs.is_stopping() or time.monotonic() - started > WORK_SECONDS:
             jobs.wake(enrolments.TASK)
             return

@@ -254,7 +254,8 @@ def lease() -> timedelta:
 def _claim(receiver_name: str, *, token: uuid.UUID, rows: int) -> list[PendingReaction]:
     """Lease rows to this run: many that were never claimed, or else one that was.
 
-    Lease clocks are the database's, so two machines' clocks need not agree.
+    Lease clocks are the database's, so two machines' clocks need not agree. The rows are picked in an array, which
+    is computed once: under `IN (SELECT … LIMIT …)` a plan may select again for each row and claim too many.
     """
     for never_claimed, limit in ((True, rows), (False, 1)):
         with connection.cursor() as cursor:
@@ -263,12 +264,12 @@ def _claim(receiver_name: str, *, token: uuid.UUID, rows: int) -> list[PendingRe
                 UPDATE kernel_pendingreaction AS p
                    SET claims = claims + 1, claim_token = %s,
                        lease_until = clock_timestamp() + make_interval(secs => %s)
-                 WHERE p.id IN (
+                 WHERE p.id = ANY (ARRAY (
                        SELECT id FROM kernel_pendingreaction
                         WHERE receiver = %s AND parked_at IS NULL AND (claims = 0) = %s
                           AND run_at <= clock_timestamp() + interval '1 second'
                           AND (lease_until IS NULL OR lease_until < clock_timestamp())
-                        ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
+                        ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED))
                 RETURNING p.id
                 """,
                 [token, lease().total_seconds(), receiver_name, never_claimed, limit],

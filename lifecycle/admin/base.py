@@ -47,7 +47,13 @@ class PageAdmin(ServiceAdmin):
         raise NotImplementedError
 
     def render(
-        self, request: HttpRequest, template: str, context: dict[str, Any], *, row: Any = None, status: int = 200
+        self,
+        request: HttpRequest,
+        template: str,
+        context: dict[str, Any],
+        *,
+        row: Any = None,
+        status: int = 200,
     ) -> HttpResponse:
         """A page inside the theme."""
         request.current_app = self.admin_site.name  # type: ignore[attr-defined]
@@ -60,7 +66,9 @@ class PageAdmin(ServiceAdmin):
                 "title": str(row) if row is not None else str(self.opts.verbose_name_plural),
                 "row": row,
                 "list_url": self.list_url(),
-                "may": {name: request.user.has_perm(perm) for name, (perm, _method) in self.page_actions.items()},
+                "may": {
+                    name: request.user.has_perm(perm) for name, (perm, _method) in self.page_actions.items()
+                },
                 **context,
             },
             status=status,

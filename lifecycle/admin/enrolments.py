@@ -13,7 +13,13 @@ from lifecycle.admin.base import PageAdmin, person_link
 from lifecycle.models import Enrolment
 from lifecycle.states import EnrolmentEventKind, EnrolmentStatus, ExitCause
 
-TONES = {"waiting": "info", "converted": "success", "exited": "info", "finished": "success", "failed": "danger"}
+TONES = {
+    "waiting": "info",
+    "converted": "success",
+    "exited": "info",
+    "finished": "success",
+    "failed": "danger",
+}
 
 
 @admin.register(Enrolment)
@@ -40,7 +46,8 @@ class EnrolmentAdmin(PageAdmin):
         """The person, the state, and the log."""
         name, url = person_link(row.profile_id)
         events = [
-            (event.occurred_at, EnrolmentEventKind(event.kind).label, event.step) for event in row.events.all()
+            (event.occurred_at, EnrolmentEventKind(event.kind).label, event.step)
+            for event in row.events.all()
         ]
         return {
             "title": f"{row.journey.name}: {name}",

@@ -34,7 +34,10 @@ class NumbersForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.definition = definition
         self.fields["holdout_percent"] = forms.IntegerField(
-            label=_("Comparison group, percent"), min_value=0, max_value=90, initial=definition.get("holdout_percent", 0)
+            label=_("Comparison group, percent"),
+            min_value=0,
+            max_value=90,
+            initial=definition.get("holdout_percent", 0),
         )
         cap = definition.get("cap") or {}
         self.fields["cap_entries"] = forms.IntegerField(
@@ -55,7 +58,9 @@ class NumbersForm(forms.Form):
                     continue
                 label = _("Step %(number)d: %(name)s") % {"number": place + 1, "name": name}
                 if isinstance(value, int):
-                    field: forms.Field = forms.IntegerField(label=label, initial=value, min_value=0, max_value=1_000_000)
+                    field: forms.Field = forms.IntegerField(
+                        label=label, initial=value, min_value=0, max_value=1_000_000
+                    )
                 else:
                     field = forms.CharField(label=label, initial=value, max_length=200, required=False)
                 self.fields[f"value_{place}_{name}"] = field
@@ -122,9 +127,12 @@ class JourneyAdmin(PageAdmin):
             messages.success(request, _("A draft. Look at its numbers, then activate it."))
             return HttpResponseRedirect(self.page_url(journey.pk))
         found = [
-            (key, template, journey_reads.describe(template.definition)) for key, template in shipped.TEMPLATES.items()
+            (key, template, journey_reads.describe(template.definition))
+            for key, template in shipped.TEMPLATES.items()
         ]
-        return self.render(request, "lifecycle/admin/journey_add.html", {"templates": found, "title": _("New journey")})
+        return self.render(
+            request, "lifecycle/admin/journey_add.html", {"templates": found, "title": _("New journey")}
+        )
 
     def page_context(self, request: HttpRequest, row: Journey) -> dict[str, Any]:
         """Words, numbers, funnel."""

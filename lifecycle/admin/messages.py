@@ -17,11 +17,23 @@ from lifecycle import registry
 from lifecycle.admin.base import PageAdmin, person_link
 from lifecycle.models import Delivery, InboxItem, OutboundMessage
 from lifecycle.selectors import messages as message_reads
-from lifecycle.services import deciding, messages, rendering
+from lifecycle.services import letters, messages, rendering
 from lifecycle.states import Decision, DeliveryStatus, Reason
 
-DECISION_TONES = {"queued": "info", "held": "warning", "sent": "success", "dropped": "info", "failed": "danger"}
-STATUS_TONES = {"queued": "info", "claimed": "info", "sent": "success", "failed": "danger", "unknown": "warning"}
+DECISION_TONES = {
+    "queued": "info",
+    "held": "warning",
+    "sent": "success",
+    "dropped": "info",
+    "failed": "danger",
+}
+STATUS_TONES = {
+    "queued": "info",
+    "claimed": "info",
+    "sent": "success",
+    "failed": "danger",
+    "unknown": "warning",
+}
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -142,7 +154,7 @@ class OutboundMessageAdmin(PageAdmin):
         if kind is None:
             return None
         try:
-            return deciding.render_for(kind, row.profile, row.context)
+            return letters.render_for(kind, row.profile, row.context)
         except rendering.TemplateFault:
             return None
 
@@ -161,7 +173,16 @@ class OutboundMessageAdmin(PageAdmin):
 class DeliveryAdmin(ServiceAdmin):
     """E-mails one by one: attempts, answers of the mail server, gaps."""
 
-    list_display = ["message", "channel", "shown_status", "attempts", "error", "gaps", "next_attempt_at", "settled_at"]
+    list_display = [
+        "message",
+        "channel",
+        "shown_status",
+        "attempts",
+        "error",
+        "gaps",
+        "next_attempt_at",
+        "settled_at",
+    ]
     list_filter = ["status", GapFilter]
     list_select_related = ["message"]
     ordering = ["-id"]

@@ -24,7 +24,10 @@ class TextForm(forms.Form):
 
     subject = forms.CharField(label=gettext_lazy("Subject"), max_length=200)
     body = forms.CharField(
-        label=gettext_lazy("Text"), widget=forms.Textarea(attrs={"rows": 14}), max_length=templates.MAX_BODY, strip=False
+        label=gettext_lazy("Text"),
+        widget=forms.Textarea(attrs={"rows": 14}),
+        max_length=templates.MAX_BODY,
+        strip=False,
     )
 
 
@@ -42,7 +45,11 @@ class MessageTemplateAdmin(PageAdmin):
             (
                 kind,
                 [
-                    (language, get_language_info(language)["name_local"], templates.template_of(kind, language)[1])
+                    (
+                        language,
+                        get_language_info(language)["name_local"],
+                        templates.template_of(kind, language)[1],
+                    )
                     for language in templates.LANGUAGES
                 ],
             )
@@ -55,7 +62,11 @@ class MessageTemplateAdmin(PageAdmin):
         return {}
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
     ) -> HttpResponse:
         """The page of the row's kind and language."""
         row = self.get_object(request, object_id) if object_id else None

@@ -27,7 +27,9 @@ class MessageFilter(StrictFilterSet):
         model = OutboundMessage
         fields = ()
 
-    def by_person(self, queryset: QuerySet[OutboundMessage], name: str, value: object) -> QuerySet[OutboundMessage]:
+    def by_person(
+        self, queryset: QuerySet[OutboundMessage], name: str, value: object
+    ) -> QuerySet[OutboundMessage]:
         """Everything to the person, under any id they ever had."""
         return queryset.filter(profile_id__in=_ids(value))
 

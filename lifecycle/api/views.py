@@ -44,14 +44,18 @@ class MessageViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceVi
         rows = super().get_queryset()
         return rows if self.action == "list" else rows.prefetch_related("deliveries")
 
-    @extend_schema(request=None, responses=serializers.MessageDetailSerializer, parameters=[IDEMPOTENCY_HEADER])
+    @extend_schema(
+        request=None, responses=serializers.MessageDetailSerializer, parameters=[IDEMPOTENCY_HEADER]
+    )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: int) -> Response:
         """Give a failed or held message another try."""
         messages.retry(self.get_object().pk, actor=self.actor, now=clock.now())
         return Response(self.get_serializer(self.get_object()).data)
 
-    @extend_schema(request=None, responses=serializers.MessageDetailSerializer, parameters=[IDEMPOTENCY_HEADER])
+    @extend_schema(
+        request=None, responses=serializers.MessageDetailSerializer, parameters=[IDEMPOTENCY_HEADER]
+    )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: int) -> Response:
         """Drop a message that is not decided yet."""
@@ -110,19 +114,25 @@ class JourneyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceVi
         )
         return self._answer(journey)
 
-    @extend_schema(request=None, responses=serializers.JourneyDetailSerializer, parameters=[IDEMPOTENCY_HEADER])
+    @extend_schema(
+        request=None, responses=serializers.JourneyDetailSerializer, parameters=[IDEMPOTENCY_HEADER]
+    )
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, pk: int) -> Response:
         """Take people in."""
         return self._answer(journeys.activate(self.get_object().pk, actor=self.actor, now=clock.now()))
 
-    @extend_schema(request=None, responses=serializers.JourneyDetailSerializer, parameters=[IDEMPOTENCY_HEADER])
+    @extend_schema(
+        request=None, responses=serializers.JourneyDetailSerializer, parameters=[IDEMPOTENCY_HEADER]
+    )
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: int) -> Response:
         """Stand still."""
         return self._answer(journeys.pause(self.get_object().pk, actor=self.actor, now=clock.now()))
 
-    @extend_schema(request=None, responses=serializers.JourneyDetailSerializer, parameters=[IDEMPOTENCY_HEADER])
+    @extend_schema(
+        request=None, responses=serializers.JourneyDetailSerializer, parameters=[IDEMPOTENCY_HEADER]
+    )
     @action(detail=True, methods=["post"])
     def archive(self, request: Request, pk: int) -> Response:
         """End it for good."""
@@ -166,7 +176,11 @@ class EnrolmentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Service
 
     def get_serializer_class(self) -> Any:
         """One enrolment comes with its log."""
-        return serializers.EnrolmentSerializer if self.action == "list" else serializers.EnrolmentDetailSerializer
+        return (
+            serializers.EnrolmentSerializer
+            if self.action == "list"
+            else serializers.EnrolmentDetailSerializer
+        )
 
     def get_queryset(self) -> QuerySet[Enrolment]:
         """Rows with what their serializer reads."""

@@ -1,10 +1,11 @@
 """Tables of lifecycle as Django describes them; what is append-only is said in 0002."""
 
+import uuid
+
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import pgtrigger.compiler
 import pgtrigger.migrations
-import uuid
 from django.db import migrations, models
 
 

@@ -61,7 +61,9 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST":
         preferences.unsubscribe(link, now=clock.now())
         if request.POST.get("List-Unsubscribe") == "One-Click":
-            return HttpResponse(_("Done. You will not get these messages any more."), content_type="text/plain; charset=utf-8")
+            return HttpResponse(
+                _("Done. You will not get these messages any more."), content_type="text/plain; charset=utf-8"
+            )
         return redirect(f"{request.path}?done=1")
     return _preference_page(request, token, link)
 

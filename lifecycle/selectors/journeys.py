@@ -121,7 +121,9 @@ def describe(data: dict[str, Any]) -> list[str]:
             % {"percent": plan.holdout_percent}
         )
     if plan.goal is not None:
-        lines.append(_("The goal is met, and the person leaves at once, when: %(cue)s.") % {"cue": _cue(plan.goal)})
+        lines.append(
+            _("The goal is met, and the person leaves at once, when: %(cue)s.") % {"cue": _cue(plan.goal)}
+        )
     lines += [_("The person leaves when: %(cue)s.") % {"cue": _cue(cue)} for cue in plan.exits]
     names = {step.id: number for number, step in enumerate(plan.steps, start=1)}
     lines += [f"{names[step.id]}. {_step(step, names)}" for step in plan.steps]
@@ -154,7 +156,12 @@ def _step(step: Step, names: dict[str, int]) -> str:
         text = _("If %(question)s") % {"question": question}
         text += ", " + (_("go to %(number)d") % {"number": names[step.then]} if step.then else _("go on"))
         text += "; " + _("otherwise")
-        return text + " " + (_("go to %(number)d") % {"number": names[step.otherwise]} if step.otherwise else _("go on")) + "."
+        return (
+            text
+            + " "
+            + (_("go to %(number)d") % {"number": names[step.otherwise]} if step.otherwise else _("go on"))
+            + "."
+        )
     return _("The end.")
 
 

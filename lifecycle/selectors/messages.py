@@ -55,7 +55,7 @@ def counts_since(since: datetime) -> dict[str, int]:
         .values_list("decision")
         .annotate(number=Count("pk"))
     )
-    counts = {decision: number for decision, number in rows}
+    counts: dict[str, int] = dict(rows)
     counts[Decision.QUEUED.value] = OutboundMessage.objects.open().order_by()[:10_000].count()
     return counts
 

@@ -10,26 +10,25 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.conf import settings
+import orjson
 from django.db import InterfaceError, OperationalError, transaction
 
-from crm.kernel import actors, knobs, tokens
-from crm.selectors import consents, contacts
-from crm.selectors import profiles as people
+from crm.kernel import actors, knobs
+from crm.selectors import contacts
 from crm.services import hotpath, pressure, profiles, quiet_hours, touchpoints
 from crm.states import Channel, MessageClass
 from lifecycle import registry
-from lifecycle.models import OutboundMessage
 from lifecycle.registry import MessageKind
-from lifecycle.services import mime, rendering
+from lifecycle.services import gates as gates_read
+from lifecycle.services import letters, mime, rendering
 from lifecycle.services.mime import Envelope
-from lifecycle.states import OPEN_DECISIONS, Decision, Reason
+from lifecycle.states import Decision, Reason
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +61,20 @@ class Batch:
     parcels: list[Parcel] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What deciding needs of an OutboundMessage."""
+
+    pk: int
+    kind: str
+    profile_id: int
+    subject_key: str
+    context: dict[str, Any]
+    reason: str
+    claims: int
+    expires_at: datetime | None
+
+
 @dataclass(slots=True)
 class Verdict:
     """The decision about one message."""
@@ -77,23 +90,13 @@ class Verdict:
     keep_claims: bool = False
 
 
-@dataclass(slots=True)
-class Gates:
-    """Everything the decisions of one batch need to know, read with a constant number of queries."""
-
-    roots: dict[int, Any]
-    members: dict[int, list[int]]
-    addresses: dict[int, contacts.Address]
-    by_contact: dict[int, contacts.Address]
-    refusals: dict[tuple[int, str], str]
-    suppressed: set[str]
-
-
 def decide(*, now: datetime, limit: int) -> Batch:
     """Claim up to `limit` due messages and decide them; one that was claimed before and not decided comes alone,
     after all others: somebody may have died over it, and its neighbours must not pay for that."""
     token = uuid.uuid4()
-    rows = _claim(token=token, now=now, limit=limit, fresh=True) or _claim(token=token, now=now, limit=1, fresh=False)
+    rows = _claim(token=token, now=now, limit=limit, fresh=True) or _claim(
+        token=token, now=now, limit=1, fresh=False
+    )
     batch = Batch(claimed=len(rows), token=token)
     if rows and not _try(rows, batch=batch, now=now) and len(rows) > 1:
         for row in rows:
@@ -118,129 +121,22 @@ def _try(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetime) -> boo
     return True
 
 
-def read_gates(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, Any]) -> Gates:
-    """What stands between these people, locked by the caller, and messages (kind code, profile id, context)."""
-    asked = list(rows)
-    root_ids = sorted({root.pk for root in roots.values()})
-    members = people.id_sets(root_ids)
-    addresses = contacts.deliverable(root_ids, Channel.EMAIL)
-    named: dict[int, set[int]] = defaultdict(set)
-    purposes: dict[str, set[int]] = defaultdict(set)
-    for code, profile_id, context in asked:
-        kind = registry.find(code)
-        if kind is None or profile_id not in roots:
-            continue
-        root_id = roots[profile_id].pk
-        if kind.to == "contact":
-            named[int(context.get("contact_id", 0))].add(root_id)
-        elif kind.consent_purpose:
-            purposes[kind.consent_purpose].add(root_id)
-    by_contact = {}
-    if named:
-        all_members = {member for ids in named.values() for root in ids for member in members[root]}
-        for contact in contacts.of(all_members).filter(pk__in=list(named), bounced_at=None):
-            by_contact[contact.pk] = contacts.Address(
-                contact.pk,
-                contact.profile_id,
-                contact.channel,
-                contact.value,
-                contact.value_hash,
-                contact.verified_at,
-            )
-    hashes = {address.value_hash for address in (*addresses.values(), *by_contact.values())}
-    refusals: dict[tuple[int, str], str] = {}
-    for purpose in sorted(purposes):
-        allowed = consents.allowed(purposes[purpose], purpose=purpose, channel=Channel.EMAIL)
-        refused = {root_id for root_id, yes in allowed.items() if not yes}
-        if refused:
-            refusals |= _reasons(refused, members=members, addresses=addresses, purpose=purpose)
-    return Gates(
-        roots=roots,
-        members=members,
-        addresses=addresses,
-        by_contact=by_contact,
-        refusals=refusals,
-        suppressed=consents.suppressed(hashes, purpose="", channel=Channel.EMAIL),
-    )
-
-
-def address_for(gates: Gates, kind: MessageKind, root_id: int, context: dict[str, Any]) -> tuple[Any, str]:
-    """The address to use, or None and the reason why there is none we may use."""
-    if kind.to == "contact":
-        address = gates.by_contact.get(int(context.get("contact_id", 0)))
-        if address is not None and address.profile_id not in gates.members[root_id]:
-            address = None
-    else:
-        address = gates.addresses.get(root_id)
-    if address is None:
-        return None, Reason.NO_ADDRESS
-    if kind.consent_purpose and (root_id, kind.consent_purpose) in gates.refusals:
-        return None, gates.refusals[(root_id, kind.consent_purpose)]
-    if address.value_hash in gates.suppressed:
-        return None, Reason.SUPPRESSED
-    return address, ""
-
-
-def envelope_for(
-    message_id: int,
-    root_id: int,
-    kind: MessageKind,
-    address: contacts.Address,
-    rendered: rendering.Rendered,
-    date: str,
-) -> Envelope:
-    """The e-mail of a rendered message, with the links of its reader."""
-    links_token = tokens.make("inbox", {"p": root_id})
-    unsubscribe = ""
-    if not kind.is_transactional:
-        token = tokens.make("unsubscribe", {"m": message_id, "c": address.id, "u": kind.consent_purpose})
-        unsubscribe = f"{settings.BASE_URL}/u/{token}/"
-    return Envelope(
-        message_id=message_id,
-        address=address.value,
-        subject=rendered.subject,
-        body=rendered.body,
-        language=rendered.language,
-        date=date,
-        inbox_url="" if kind.to == "contact" else f"{settings.BASE_URL}/me/{links_token}/",
-        unsubscribe_url=unsubscribe,
-    )
-
-
-def render_for(kind: MessageKind, root: Any, context: dict[str, Any]) -> rendering.Rendered:
-    """Render for this reader: their language and zone, else the organisation's. Raises TemplateFault."""
-    default = knobs.get("lifecycle.default_language")
-    values = {
-        "person": {
-            "name": root.display_name,
-            "family_name": root.family_name,
-            "given_name": root.given_name,
-        },
-        "organisation": {"name": knobs.get("lifecycle.organisation_name")},
-        "links": {
-            "inbox": f"{settings.BASE_URL}/me/{tokens.make('inbox', {'p': root.pk})}/",
-            "home": f"{settings.BASE_URL}/",
-        },
-        **context,
-    }
-    zone = quiet_hours.zone_of(root.time_zone).key
-    return rendering.render(
-        kind, values, language=root.language or default, time_zone=zone, default_language=default
-    )
-
-
 def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[tuple[int, int]]:
-    """Lease due messages; (id, profile id) of each. Lease clocks are the database's."""
+    """Lease due messages; (id, profile id) of each. Lease clocks are the database's.
+
+    The rows are picked in an array, which is computed once: under `IN (SELECT … LIMIT …)` a plan may run the
+    selection again for each row and claim far more than asked for.
+    """
     return sorted(
         hotpath.fetch(
             """
             UPDATE lifecycle_outboundmessage AS m
                SET claims = claims + 1, claim_token = %s, lease_until = clock_timestamp() + %s
-             WHERE m.id IN (
+             WHERE m.id = ANY (ARRAY (
                    SELECT id FROM lifecycle_outboundmessage
                     WHERE decision IN ('queued', 'held') AND run_at <= %s
                       AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND (claims = 0) = %s
-                    ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED)
+                    ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED))
             RETURNING m.id, m.profile_id
             """,
             [token, lease(), now, fresh, limit],
@@ -253,15 +149,11 @@ def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetim
     with transaction.atomic():
         # People first, then messages: whoever cancels messages takes the locks in the same order.
         roots = profiles.lock_roots({row[1] for row in rows})
-        messages = list(
-            OutboundMessage.objects.select_for_update()
-            .filter(pk__in=ids, claim_token=batch.token, decision__in=OPEN_DECISIONS)
-            .order_by("pk")
-        )
+        messages = _lock(ids, token=batch.token)
         if not messages:
             return
         asked = [(message.kind, message.profile_id, message.context) for message in messages]
-        gates = read_gates(asked, roots=roots)
+        gates = gates_read.read(asked, roots=roots)
         verdicts = _verdicts(messages, gates=gates, now=now)
         _cap(messages, verdicts, now=now)
         _write(messages, verdicts, now=now)
@@ -271,9 +163,24 @@ def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetim
     batch.counts.update(verdict.decision for verdict in verdicts)
 
 
-def _verdicts(messages: list[OutboundMessage], *, gates: Gates, now: datetime) -> list[Verdict]:
+def _lock(ids: list[int], *, token: uuid.UUID | None) -> list[Message]:
+    """The claimed messages that are still ours and still open, locked in the order of their ids."""
+    return [
+        Message(pk, kind, profile_id, subject_key, orjson.loads(context), reason, claims, expires_at)
+        for pk, kind, profile_id, subject_key, context, reason, claims, expires_at in hotpath.fetch(
+            """
+            SELECT id, kind, profile_id, subject_key, context::text, reason, claims, expires_at
+              FROM lifecycle_outboundmessage
+             WHERE id = ANY(%s) AND claim_token = %s AND decision IN ('queued', 'held') ORDER BY id FOR UPDATE
+            """,
+            [ids, token],
+        )
+    ]
+
+
+def _verdicts(messages: list[Message], *, gates: gates_read.Gates, now: datetime) -> list[Verdict]:
     zones: dict[str, datetime | None] = {}
-    told = _told_before(messages, gates)
+    told = gates_read.told_before({message.subject_key for message in messages}, gates)
     verdicts = []
     for message in messages:
         verdict = _verdict(message, gates=gates, zones=zones, told=told, now=now)
@@ -284,9 +191,9 @@ def _verdicts(messages: list[OutboundMessage], *, gates: Gates, now: datetime) -
 
 
 def _verdict(
-    message: OutboundMessage,
+    message: Message,
     *,
-    gates: Gates,
+    gates: gates_read.Gates,
     zones: dict[str, datetime | None],
     told: set[tuple[int, str, str]],
     now: datetime,
@@ -306,7 +213,7 @@ def _verdict(
         return Verdict(Decision.DROPPED, Reason.DUPLICATE, root_id=root.pk)
     address, refusal = None, ""
     if Channel.EMAIL in kind.channels:
-        address, refusal = address_for(gates, kind, root.pk, message.context)
+        address, refusal = gates_read.address_for(gates, kind, root.pk, message.context)
     # What we owe somebody can always be read in their inbox; an offer or a greeting goes by consent or not at all.
     to_inbox = Channel.IN_APP in kind.channels and (not refusal or kind.message_class not in CAPPED_CLASSES)
     if not refusal and waits_for_morning(kind):
@@ -318,7 +225,7 @@ def _verdict(
     rendered = None
     if not refusal or to_inbox:
         try:
-            rendered = render_for(kind, root, message.context)
+            rendered = letters.render_for(kind, root, message.context)
         except rendering.TemplateFault as fault:
             logger.warning("message %s cannot be rendered: %s", message.pk, fault)
             return Verdict(
@@ -346,50 +253,7 @@ def waits_for_morning(kind: MessageKind) -> bool:
     return not kind.is_transactional
 
 
-def _told_before(messages: list[OutboundMessage], gates: Gates) -> set[tuple[int, str, str]]:
-    """(root, kind, key) that another profile of the same person was sent before the two became one."""
-    root_of = {member: root for root, ids in gates.members.items() if len(ids) > 1 for member in ids}
-    if not root_of:
-        return set()
-    keys = {
-        message.subject_key for message in messages if gates.roots[message.profile_id].pk in gates.members
-    }
-    sent = OutboundMessage.objects.filter(
-        profile_id__in=sorted(root_of), subject_key__in=keys, decision=Decision.SENT
-    ).values_list("profile_id", "kind", "subject_key")
-    return {(root_of[profile_id], kind, key) for profile_id, kind, key in sent}
-
-
-def _reasons(
-    root_ids: set[int], *, members: dict[int, list[int]], addresses: dict[int, contacts.Address], purpose: str
-) -> dict[tuple[int, str], str]:
-    """Why each of these may not be written to: they said no, their address is barred, or they never said yes."""
-    root_of = {member: root for root in root_ids for member in members[root]}
-    withdrawn = {
-        root_of[profile_id]
-        for profile_id in consents.history(root_of)
-        .filter(purpose=purpose, channel=Channel.EMAIL, granted=False)
-        .order_by()
-        .values_list("profile_id", flat=True)
-    }
-    barred = consents.suppressed(
-        {addresses[root].value_hash for root in root_ids if root in addresses},
-        purpose=purpose,
-        channel=Channel.EMAIL,
-    )
-    found: dict[tuple[int, str], str] = {}
-    for root in root_ids:
-        if root in withdrawn:
-            reason = Reason.UNSUBSCRIBED
-        elif root in addresses and addresses[root].value_hash in barred:
-            reason = Reason.SUPPRESSED
-        else:
-            reason = Reason.NO_CONSENT
-        found[(root, purpose)] = reason
-    return found
-
-
-def _cap(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: datetime) -> None:
+def _cap(messages: list[Message], verdicts: list[Verdict], *, now: datetime) -> None:
     """Spend the contact-pressure budget for what would go out; over budget becomes a dropped message."""
     wanted = []
     for message, verdict in zip(messages, verdicts, strict=True):
@@ -404,11 +268,11 @@ def _cap(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: datet
             verdicts[place] = Verdict(Decision.DROPPED, Reason.FREQUENCY_CAP, root_id=verdicts[place].root_id)
 
 
-def _cause(message: OutboundMessage) -> str:
+def _cause(message: Message) -> str:
     return f"lifecycle.message:{message.pk}"
 
 
-def _write(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: datetime) -> None:
+def _write(messages: list[Message], verdicts: list[Verdict], *, now: datetime) -> None:
     """All decisions in one statement, all inbox copies in another."""
     held = [verdict.decision == Decision.HELD for verdict in verdicts]
     hotpath.fetch(
@@ -450,7 +314,7 @@ def _write(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: dat
 
 
 def _write_deliveries(
-    messages: list[OutboundMessage],
+    messages: list[Message],
     verdicts: list[Verdict],
     *,
     token: uuid.UUID | None,
@@ -464,7 +328,9 @@ def _write_deliveries(
         if verdict.decision != Decision.SENT or verdict.address is None or verdict.rendered is None:
             continue
         kind = registry.get(message.kind)
-        envelope = envelope_for(message.pk, verdict.root_id, kind, verdict.address, verdict.rendered, date)
+        envelope = letters.envelope_for(
+            message.pk, verdict.root_id, kind, verdict.address, verdict.rendered, date
+        )
         parcels.append(
             Parcel(
                 message_id=message.pk,
@@ -512,7 +378,7 @@ def _write_deliveries(
     return parcels
 
 
-def _record(messages: list[OutboundMessage], verdicts: list[Verdict], *, now: datetime) -> None:
+def _record(messages: list[Message], verdicts: list[Verdict], *, now: datetime) -> None:
     """One touchpoint per message that went out, in the transaction of its decision."""
     events = [
         touchpoints.Event(

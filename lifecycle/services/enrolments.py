@@ -8,11 +8,10 @@ purchase. All of it is database work: claims are counted and committed first, th
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,18 +20,14 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from crm.kernel import actors, jobs, knobs
 from crm.kernel.reactions import Fact
 from crm.selectors import profiles as people
-from crm.selectors import timeline
 from crm.services import hotpath, profiles, touchpoints
-from lifecycle import definition
-from lifecycle.definition import Cue, Definition, Step
-from lifecycle.models import Enrolment, EnrolmentEvent, Journey, JourneyVersion, OutboundMessage
-from lifecycle.services import deciding, messages
+from lifecycle.models import Enrolment, EnrolmentEvent, OutboundMessage
+from lifecycle.services import deciding, messages, running, walking
 from lifecycle.states import (
     Arm,
     EnrolmentEventKind,
     EnrolmentStatus,
     ExitCause,
-    JourneyStatus,
     Reason,
 )
 
@@ -42,16 +37,6 @@ TASK: Final = "lifecycle.advance_journeys"
 ACTOR: Final = actors.system("lifecycle.journeys")
 BATCH: Final = 200
 MAX_CLAIMS: Final = 5
-CACHE_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A journey that takes people in, with its newest definition."""
-
-    id: int
-    version_id: int
-    definition: Definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,62 +48,18 @@ class AdvanceResult:
     ended: int = 0
 
 
-@dataclass(slots=True)
-class _Move:
-    """Where one enrolment goes: its new state and what happened on the way."""
-
-    enrolment: Enrolment
-    status: str = EnrolmentStatus.WAITING
-    exit_cause: str = ""
-    step: str = ""
-    run_at: datetime | None = None
-    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    items: list[messages.Item] = field(default_factory=list)
-
-
-_running: tuple[Running, ...] = ()
-_trigger_kinds: frozenset[str] = frozenset()
-_leaving_kinds: frozenset[str] = frozenset()
-_read_at = float("-inf")
-_versions: dict[int, Definition] = {}
-
-
-def triggers(kind: str) -> bool:
-    """Whether an active journey begins with this kind; from a set at most five seconds old."""
-    _refresh()
-    return kind in _trigger_kinds
-
-
-def ends(kind: str) -> bool:
-    """Whether this kind is the goal or an exit of a journey with people in it."""
-    _refresh()
-    return kind in _leaving_kinds
-
-
-def forget() -> None:
-    """Drop this process's cached journeys; also when the transaction that changed them ends in nothing."""
-    global _read_at
-    _read_at = float("-inf")
-
-
-def subject_key(journey_id: int, entry_key: str) -> str:
-    """What a journey's messages are about."""
-    return f"journey:{journey_id}:{entry_key}"
-
-
 def enter(facts: Sequence[Fact], *, now: datetime) -> int:
     """Take in whom these facts concern, once per entry key. Returns the number of new enrolments."""
-    _refresh()
-    wanted: dict[tuple[int, int, str], tuple[Running, Fact]] = {}
+    wanted: dict[tuple[int, int, str], tuple[running.Running, Fact]] = {}
     for fact in sorted(facts, key=lambda fact: fact.occurred_at or now):
-        for running in _running:
-            if not running.definition.trigger.matches(fact.kind, fact.properties):
+        for journey in running.all_running():
+            if not journey.definition.trigger.matches(fact.kind, fact.properties):
                 continue
-            key = running.definition.entry_key(
+            key = journey.definition.entry_key(
                 fact.properties, occurred_at=fact.occurred_at or now, fact_id=str(fact.id)
             )
             if key:
-                wanted.setdefault((fact.profile_id, running.id, key), (running, fact))
+                wanted.setdefault((fact.profile_id, journey.id, key), (journey, fact))
     if not wanted:
         return 0
     with transaction.atomic():
@@ -127,12 +68,12 @@ def enter(facts: Sequence[Fact], *, now: datetime) -> int:
         root_of = {member: root for root, ids in members.items() for member in ids}
         taken, entries = _entries(wanted, root_of)
         fresh: list[Enrolment] = []
-        for (profile_id, journey_id, key), (running, fact) in wanted.items():
+        for (profile_id, journey_id, key), (journey, fact) in wanted.items():
             root = roots.get(profile_id)
             if root is None or root.erased_at is not None or (root.pk, journey_id, key) in taken:
                 continue
             occurred_at = fact.occurred_at or now
-            plan = running.definition
+            plan = journey.definition
             if plan.cap_entries:
                 since = occurred_at - timedelta(hours=plan.cap_hours)
                 recent = sum(1 for at in entries[(root.pk, journey_id)] if at > since)
@@ -140,7 +81,7 @@ def enter(facts: Sequence[Fact], *, now: datetime) -> int:
                     continue
             taken.add((root.pk, journey_id, key))
             entries[(root.pk, journey_id)].append(occurred_at)
-            fresh.append(_enrolment(running, root.pk, key, fact, occurred_at))
+            fresh.append(_enrolment(journey, root.pk, key, fact, occurred_at))
         _insert(fresh, now=now)
     return len(fresh)
 
@@ -164,9 +105,9 @@ def leave(facts: Sequence[Fact], *, now: datetime) -> int:
         )
         moves = []
         for row in rows:
-            plan = _definition(row.version_id)
+            plan = running.definition_of(row.version_id)
             for fact in by_root[root_of[row.profile_id]]:
-                move = _leaving_move(row, plan, fact)
+                move = walking.leaving_move(row, plan, fact)
                 if move is not None:
                     moves.append(move)
                     break
@@ -189,7 +130,7 @@ def empty(journey_id: int, *, now: datetime) -> int:
     """Everybody still in an archived journey leaves; queued messages are cancelled. In the caller's transaction."""
     rows = Enrolment.objects.select_for_update().filter(journey_id=journey_id, status=EnrolmentStatus.WAITING)
     moves = [
-        _Move(
+        walking.Move(
             row,
             EnrolmentStatus.EXITED,
             ExitCause.ARCHIVED,
@@ -199,39 +140,11 @@ def empty(journey_id: int, *, now: datetime) -> int:
         for row in rows.order_by("pk")
     ]
     _write(moves, now=now)
-    prefix = subject_key(journey_id, "")
+    prefix = walking.subject_key(journey_id, "")
     OutboundMessage.objects.open().filter(subject_key__gte=prefix, subject_key__lt=prefix[:-1] + ";").update(
         decision="dropped", reason=Reason.CANCELLED, decided_at=now, claim_token=None, lease_until=None
     )
     return len(moves)
-
-
-def _refresh() -> None:
-    global _running, _trigger_kinds, _leaving_kinds, _read_at
-    if time.monotonic() - _read_at <= CACHE_SECONDS:
-        return
-    running, leaving = [], set()
-    for journey in Journey.objects.filter(status__in=(JourneyStatus.ACTIVE, JourneyStatus.PAUSED)):
-        for version in JourneyVersion.objects.filter(journey=journey):
-            try:
-                plan = _versions.setdefault(version.pk, definition.parse(version.definition))
-            except Exception:
-                logger.exception("journey %s version %s cannot be read", journey.pk, version.number)
-                continue
-            leaving |= plan.leaving_kinds()
-            if journey.status == JourneyStatus.ACTIVE and version.number == journey.version:
-                running.append(Running(journey.pk, version.pk, plan))
-    _running = tuple(running)
-    _trigger_kinds = frozenset(item.definition.trigger.kind for item in running)
-    _leaving_kinds = frozenset(leaving)
-    _read_at = time.monotonic()
-
-
-def _definition(version_id: int) -> Definition:
-    """Versions never change, so what was read once is kept."""
-    if version_id not in _versions:
-        _versions[version_id] = definition.parse(JourneyVersion.objects.get(pk=version_id).definition)
-    return _versions[version_id]
 
 
 def _entries(
@@ -250,17 +163,19 @@ def _entries(
     return taken, entries
 
 
-def _enrolment(running: Running, root_id: int, key: str, fact: Fact, occurred_at: datetime) -> Enrolment:
-    plan = running.definition
+def _enrolment(
+    journey: running.Running, root_id: int, key: str, fact: Fact, occurred_at: datetime
+) -> Enrolment:
+    plan = journey.definition
     first = plan.steps[0]
     waits = first.type == "wait"
     kept = {name: fact.properties[name] for name in plan.properties_needed() if name in fact.properties}
     return Enrolment(
-        journey_id=running.id,
-        version_id=running.version_id,
+        journey_id=journey.id,
+        version_id=journey.version_id,
         profile_id=root_id,
         entry_key=key,
-        arm=Arm.HOLDOUT if plan.in_holdout(running.id, root_id) else Arm.TREATMENT,
+        arm=Arm.HOLDOUT if plan.in_holdout(journey.id, root_id) else Arm.TREATMENT,
         status=EnrolmentStatus.WAITING,
         step=plan.after(first.id) if waits else first.id,
         context=kept,
@@ -303,32 +218,6 @@ def _insert(fresh: list[Enrolment], *, now: datetime) -> None:
         jobs.wake(TASK)
 
 
-def _leaving_move(row: Enrolment, plan: Definition, fact: Fact) -> _Move | None:
-    """What this fact means for somebody on the way, or for somebody through within the goal's window."""
-    occurred_at = fact.occurred_at
-    if occurred_at is None or occurred_at < row.entered_at:
-        return None
-    if plan.goal is not None and plan.goal.matches(fact.kind, fact.properties):
-        late = row.ended_at is not None and occurred_at > row.ended_at + plan.conversion_window()
-        return None if late else _converted(row)
-    if row.status == EnrolmentStatus.WAITING and any(
-        cue.matches(fact.kind, fact.properties) for cue in plan.exits
-    ):
-        return _exited(row, ExitCause.EXIT_RULE)
-    return None
-
-
-def _converted(row: Enrolment) -> _Move:
-    return _Move(
-        row, EnrolmentStatus.CONVERTED, "", row.step, events=[(EnrolmentEventKind.CONVERTED, row.step, {})]
-    )
-
-
-def _exited(row: Enrolment, cause: str) -> _Move:
-    event = (EnrolmentEventKind.EXITED, row.step, {"cause": str(cause)})
-    return _Move(row, EnrolmentStatus.EXITED, cause, row.step, events=[event])
-
-
 def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[tuple[int, int, int]]:
     """Lease due enrolments of active journeys; (id, profile id, claims) of each."""
     return sorted(
@@ -336,11 +225,11 @@ def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[
             """
             UPDATE lifecycle_enrolment AS e
                SET claims = claims + 1, claim_token = %s, lease_until = clock_timestamp() + %s
-             WHERE e.id IN (
+             WHERE e.id = ANY (ARRAY (
                    SELECT d.id FROM lifecycle_enrolment d JOIN lifecycle_journey j ON j.id = d.journey_id
                     WHERE d.status = 'waiting' AND d.run_at <= %s AND j.status = 'active'
                       AND (d.lease_until IS NULL OR d.lease_until < clock_timestamp()) AND (d.claims = 0) = %s
-                    ORDER BY d.run_at, d.id LIMIT %s FOR UPDATE OF d SKIP LOCKED)
+                    ORDER BY d.run_at, d.id LIMIT %s FOR UPDATE OF d SKIP LOCKED))
             RETURNING e.id, e.profile_id, e.claims
             """,
             [token, deciding.lease(), now, fresh, limit],
@@ -373,7 +262,7 @@ def _give_up(enrolment_id: int, *, now: datetime) -> None:
         if row is not None:
             _write(
                 [
-                    _Move(
+                    walking.Move(
                         row,
                         EnrolmentStatus.FAILED,
                         "",
@@ -396,24 +285,24 @@ def _advance_group(group: list[tuple[int, int, int]], *, token: uuid.UUID, now: 
         if not rows:
             return 0, 0
         members = people.id_sets({root.pk for root in roots.values()})
-        answers = _Answers(rows, roots, members, now=now)
+        answers = walking.Answers(rows, roots, members, now=now)
         twins = _twins(rows, members)
         stale = now - timedelta(hours=knobs.get("lifecycle.journey_stale_hours"))
         moves = []
         for row in rows:
-            plan = _definition(row.version_id)
+            plan = running.definition_of(row.version_id)
             if roots[row.profile_id].erased_at is not None:
-                moves.append(_exited(row, ExitCause.ERASED))
+                moves.append(walking.exited(row, ExitCause.ERASED))
             elif row.pk in twins:
-                moves.append(_exited(row, ExitCause.DUPLICATE))
+                moves.append(walking.exited(row, ExitCause.DUPLICATE))
             elif plan.goal is not None and answers.since_entry(row, plan.goal):
-                moves.append(_converted(row))
+                moves.append(walking.converted(row))
             elif any(answers.since_entry(row, cue) for cue in plan.exits):
-                moves.append(_exited(row, ExitCause.EXIT_RULE))
+                moves.append(walking.exited(row, ExitCause.EXIT_RULE))
             elif row.run_at is not None and row.run_at < stale:
-                moves.append(_exited(row, ExitCause.EXPIRED))
+                moves.append(walking.exited(row, ExitCause.EXPIRED))
             else:
-                moves.append(_walk(row, plan, answers, root_id=roots[row.profile_id].pk, now=now))
+                moves.append(walking.walk(row, plan, answers, root_id=roots[row.profile_id].pk, now=now))
         _write(moves, now=now)
         _cancel(
             [move for move in moves if move.status in (EnrolmentStatus.CONVERTED, EnrolmentStatus.EXITED)],
@@ -424,43 +313,6 @@ def _advance_group(group: list[tuple[int, int, int]], *, token: uuid.UUID, now: 
             messages.queue(items, actor=ACTOR, now=now)
         ended = sum(1 for move in moves if move.status != EnrolmentStatus.WAITING)
     return len(items), ended
-
-
-class _Answers:
-    """What happened to these people since they entered, asked of the timeline in bulk and kept."""
-
-    def __init__(
-        self, rows: list[Enrolment], roots: dict[int, Any], members: dict[int, list[int]], *, now: datetime
-    ):
-        self._roots, self._members, self._now = roots, members, now
-        self._found: dict[tuple[int, str, datetime], bool] = {}
-        asked: dict[str, list[Enrolment]] = defaultdict(list)
-        for row in rows:
-            plan = _definition(row.version_id)
-            kinds = plan.leaving_kinds() | {step.has.kind for step in plan.steps if step.has is not None}
-            for kind in kinds:
-                asked[kind].append(row)
-        for kind, askers in sorted(asked.items()):
-            questions = [(roots[row.profile_id].pk, row.entered_at, now) for row in askers]
-            for row, found in zip(askers, timeline.exists_many(questions, kinds=[kind]), strict=True):
-                self._found[(row.pk, kind, row.entered_at)] = found
-
-    def since_entry(self, row: Enrolment, cue: Cue) -> bool:
-        """Whether the cue came after the person had entered."""
-        return self.since(row, cue, row.entered_at)
-
-    def since(self, row: Enrolment, cue: Cue, since: datetime) -> bool:
-        """Whether the cue came at or after `since`."""
-        ids = self._members[self._roots[row.profile_id].pk]
-        found = self._found.get((row.pk, cue.kind, since))
-        if found is None:
-            found = timeline.has(ids, cue.kind, since=since, until=self._now)
-            self._found[(row.pk, cue.kind, since)] = found
-        if not found or not cue.where:
-            return found
-        # Rules on properties need the touchpoints themselves; a person has few of one kind in such a window.
-        items = timeline.page(ids, limit=200, kinds=[cue.kind], now=self._now)
-        return any(item.occurred_at >= since and cue.matches(item.kind, item.properties) for item in items)
 
 
 def _twins(rows: list[Enrolment], members: dict[int, list[int]]) -> set[int]:
@@ -484,59 +336,7 @@ def _twins(rows: list[Enrolment], members: dict[int, list[int]]) -> set[int]:
     }
 
 
-def _walk(row: Enrolment, plan: Definition, answers: _Answers, *, root_id: int, now: datetime) -> _Move:
-    """Run steps until one waits or the journey ends. Jumps go forwards only, so this ends."""
-    move = _Move(row)
-    step_id = row.step
-    while step_id:
-        step = plan.step(step_id)
-        if step is None or step.type == "end":
-            break
-        following = plan.after(step.id)
-        if step.type == "wait":
-            move.step, move.run_at = following, now + timedelta(minutes=step.minutes)
-            move.events.append((EnrolmentEventKind.WAITED, step.id, {"minutes": step.minutes}))
-            return move
-        if step.type == "condition":
-            holds = _holds(row, step, answers, now=now)
-            move.events.append((EnrolmentEventKind.BRANCHED, step.id, {"holds": holds}))
-            step_id = (step.then if holds else step.otherwise) or following
-            continue
-        withheld = row.arm == Arm.HOLDOUT
-        move.items.append(_item(row, step, root_id=root_id, withheld=withheld, now=now))
-        kind = EnrolmentEventKind.WITHHELD if withheld else EnrolmentEventKind.MESSAGED
-        move.events.append((kind, step.id, {"message_kind": step.kind}))
-        step_id = following
-    move.status, move.step = EnrolmentStatus.FINISHED, step_id or row.step
-    move.events.append((EnrolmentEventKind.FINISHED, move.step, {}))
-    return move
-
-
-def _holds(row: Enrolment, step: Step, answers: _Answers, *, now: datetime) -> bool:
-    if step.has is None:
-        return all(rule.matches(row.context) for rule in step.rules)
-    since = now - timedelta(hours=step.within_hours) if step.within_hours else row.entered_at
-    return answers.since(row, step.has, since)
-
-
-def _item(row: Enrolment, step: Step, *, root_id: int, withheld: bool, now: datetime) -> messages.Item:
-    values = {
-        name: row.context.get(value["property"], value.get("default", ""))
-        if isinstance(value, dict)
-        else value
-        for name, value in step.values.items()
-    }
-    return messages.Item(
-        kind=step.kind,
-        profile_id=root_id,
-        subject_key=subject_key(row.journey_id, row.entry_key),
-        context=values,
-        expires_at=now + timedelta(hours=step.useful_hours) if step.useful_hours else None,
-        withheld=Reason.HOLDOUT if withheld else "",
-    )
-
-
-def _write(moves: list[_Move], *, now: datetime) -> None:
+def _write(moves: list[walking.Move], *, now: datetime) -> None:
     """All moves in one statement, all events in another; journeys' goals become touchpoints."""
     if not moves:
         return
@@ -580,16 +380,16 @@ def _write(moves: list[_Move], *, now: datetime) -> None:
         touchpoints.record(converted, source=None, actor=ACTOR, now=now)
 
 
-def _cancel(moves: list[_Move], *, now: datetime) -> None:
+def _cancel(moves: list[walking.Move], *, now: datetime) -> None:
     """What was queued for people who left does not go out any more."""
     keys = {
-        (move.enrolment.profile_id, subject_key(move.enrolment.journey_id, move.enrolment.entry_key))
+        (move.enrolment.profile_id, walking.subject_key(move.enrolment.journey_id, move.enrolment.entry_key))
         for move in moves
     }
     if not keys:
         return
     reasons = {
-        subject_key(move.enrolment.journey_id, move.enrolment.entry_key): (
+        walking.subject_key(move.enrolment.journey_id, move.enrolment.entry_key): (
             Reason.CONVERTED if move.status == EnrolmentStatus.CONVERTED else Reason.CANCELLED
         )
         for move in moves

@@ -25,7 +25,7 @@ def read_link(token: str) -> list[int]:
     payload = tokens.read("inbox", token, max_age=timedelta(days=knobs.get("lifecycle.link_days")))
     profile_id = payload.get("p")
     ids = people.ids_of(profile_id) if isinstance(profile_id, int) else []
-    if not ids:
+    if not ids or not isinstance(profile_id, int):
         raise NotFound(_("This link is not valid."), code="link_invalid")
     if people.cards([profile_id])[profile_id].is_erased:
         raise Gone(_("These data were erased, as you asked."), code="erased")

@@ -17,7 +17,7 @@ from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Invalid, NotFound
 from lifecycle import definition, shipped
 from lifecycle.models import Journey, JourneyVersion
-from lifecycle.services import enrolments
+from lifecycle.services import enrolments, running
 from lifecycle.states import JOURNEY_TRANSITIONS, JourneyStatus
 
 MAX_NAME = 120
@@ -91,7 +91,7 @@ def revise(
                 actionlog.write(actor, "lifecycle.journey.revised", journey, fields=changed, now=now)
     except IntegrityError:
         raise Conflict(_("There is a journey of that name."), code="name_taken", field="name") from None
-    enrolments.forget()
+    running.forget()
     return journey
 
 
@@ -134,7 +134,7 @@ def move(journey: Journey, to: str, *, actor: Actor, now: datetime, **values: An
             raise Conflict(_("Somebody else changed this journey just now."), code="wrong_state")
         actionlog.write(actor, f"lifecycle.journey.{to}", journey, fields=("status",), now=now)
         journey.refresh_from_db()
-        enrolments.forget()
+        running.forget()
         if to == JourneyStatus.ACTIVE:
             jobs.wake(enrolments.TASK)
     return journey

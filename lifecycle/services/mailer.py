@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import smtplib
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -86,10 +87,8 @@ class Mailer:
     def close(self) -> None:
         """Say goodbye; a server that is gone already is no fault."""
         if self._backend is not None:
-            try:
+            with suppress(OSError, smtplib.SMTPException):
                 self._backend.close()
-            except (OSError, smtplib.SMTPException):
-                pass
         self._backend = self._smtp = None
         self._sent = 0
 
@@ -165,7 +164,7 @@ class Mailer:
             return self._refused(code, text)
         return None
 
-    def _refused(self, code: int, text: bytes) -> Outcome:
+    def _refused(self, code: int, text: bytes | str) -> Outcome:
         if code == 421:
             self._forget()
             return Outcome(Answer.UNREACHABLE, _line(code, text))

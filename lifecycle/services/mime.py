@@ -24,6 +24,7 @@ from django.utils.translation import gettext, override
 
 BOUNDARY: Final = "=_renxin_part_7d1c5a"
 MAX_LINE: Final = 900  # RFC 5322 allows 998
+_HTML_HEAD = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
 _LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?，。；：！？、)）】]")
 _ADDRESS = re.compile(r"[^\s<>@\"(),:;\\\x00-\x1f]+@[^\s<>@\"(),:;\\\x00-\x1f]+")
 
@@ -57,7 +58,7 @@ class Envelope:
 
     def html(self) -> bytes:
         """The HTML part: the text, decorated."""
-        return html_part(self)
+        return _html(self)[0]
 
     def as_bytes(self) -> bytes:
         """The whole message with CRLF line ends."""
@@ -69,13 +70,15 @@ class Envelope:
         head += [f"{name}: {value}" for name, value in self.headers()]
         head.append("MIME-Version: 1.0")
         head.append(f'Content-Type: multipart/alternative; boundary="{BOUNDARY}"\r\n')
+        content, fits = _html(self)
+        html = _HTML_HEAD + content if fits else _part("html", content)
         return b"".join(
             (
                 "\r\n".join(head).encode("ascii"),
                 f"\r\n--{BOUNDARY}\r\n".encode(),
                 _part("plain", self.text()),
                 f"\r\n--{BOUNDARY}\r\n".encode(),
-                _part("html", self.html()),
+                html,
                 f"\r\n--{BOUNDARY}--\r\n".encode(),
             )
         )
@@ -120,8 +123,8 @@ def from_address(sender: str = "") -> str:
     return parseaddr(sender or settings.DEFAULT_FROM_EMAIL)[1]
 
 
-def html_part(envelope: Envelope) -> bytes:
-    """The frame of the language with this text in it, as ASCII."""
+def _html(envelope: Envelope) -> tuple[bytes, bool]:
+    """The frame of the language with this text in it, as ASCII; and whether every line is short enough for mail."""
     before, middle, after = _frame(envelope.language)
     words = _words(envelope.language)
     foot = []
@@ -129,15 +132,9 @@ def html_part(envelope: Envelope) -> bytes:
         foot.append(f'<a href="{escape(envelope.inbox_url)}">{escape(words.inbox)}</a>')
     if envelope.unsubscribe_url:
         foot.append(f'<a href="{escape(envelope.unsubscribe_url)}">{escape(words.unsubscribe)}</a>')
-    return b"".join(
-        (
-            before,
-            _paragraphs(envelope.body).encode("ascii", "xmlcharrefreplace"),
-            middle,
-            " · ".join(foot).encode("ascii", "xmlcharrefreplace"),
-            after,
-        )
-    )
+    body = _paragraphs(envelope.body).encode("ascii", "xmlcharrefreplace")
+    links = b" \r\n".join(link.encode("ascii", "xmlcharrefreplace") for link in foot)
+    return b"".join((before, body, middle, links, after)), _fits(body) and _fits(links)
 
 
 def _paragraphs(text: str) -> str:
@@ -153,8 +150,7 @@ def _paragraphs(text: str) -> str:
 
 def _part(subtype: str, content: bytes) -> bytes:
     """One MIME part; ASCII goes as it is, all else in base64."""
-    plain = content.isascii() and all(len(line) <= MAX_LINE for line in content.split(b"\r\n"))
-    if plain:
+    if content.isascii() and _fits(content):
         encoding, payload = "7bit", content
     else:
         encoding = "base64"
@@ -166,10 +162,17 @@ def _part(subtype: str, content: bytes) -> bytes:
     return head.encode() + payload
 
 
+def _fits(content: bytes) -> bool:
+    """No line is longer than mail allows. Frames are made of short lines, so only what is put into them is asked."""
+    return len(content) <= MAX_LINE or max(map(len, content.split(b"\r\n"))) <= MAX_LINE
+
+
 def _encoded(text: str) -> str:
-    if text.isascii() and len(text) <= MAX_LINE:
+    """A header value: as it is, or in encoded words of whole characters (RFC 2047)."""
+    if text.isascii() and len(text) <= 200:
         return text
-    return Header(text, "utf-8", maxlinelen=70, header_name="Subject").encode(linesep="\r\n")
+    words = (text[start : start + 14].encode() for start in range(0, len(text), 14))
+    return "\r\n ".join(f"=?utf-8?b?{binascii.b2a_base64(word, newline=False).decode()}?=" for word in words)
 
 
 @lru_cache(maxsize=1)

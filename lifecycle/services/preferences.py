@@ -42,11 +42,13 @@ class Link:
 def read(token: str) -> Link:
     """What a link stands for. It does not expire. Raises NotFound (tampered), Gone (the person is erased)."""
     payload = tokens.read("unsubscribe", token, max_age=None)
-    message = OutboundMessage.objects.filter(pk=payload.get("m")).first()
+    message = OutboundMessage.objects.filter(pk=payload.get("m") or 0).first()
     ids = people.ids_of(message.profile_id) if message is not None else []
-    contact: Any = contact_reads.of(ids).filter(pk=payload.get("c")).first() if ids else None
+    contact: Any = contact_reads.of(ids).filter(pk=payload.get("c") or 0).first() if ids else None
     if message is None or contact is None:
-        raise Gone(_("This address is not kept here any more. Nothing will be sent to it."), code="address_gone")
+        raise Gone(
+            _("This address is not kept here any more. Nothing will be sent to it."), code="address_gone"
+        )
     return Link(
         message_id=message.pk,
         profile_id=contact.profile_id,
@@ -73,11 +75,15 @@ def unsubscribe(link: Link, *, now: datetime, purpose: str = "") -> bool:
     return choose(link, {purpose or link.purpose: False}, way=ConsentWay.UNSUBSCRIBE, now=now) > 0
 
 
-def choose(link: Link, choices: Mapping[str, bool], *, now: datetime, way: str = ConsentWay.PREFERENCES) -> int:
+def choose(
+    link: Link, choices: Mapping[str, bool], *, now: datetime, way: str = ConsentWay.PREFERENCES
+) -> int:
     """Set some purposes. Returns how many changed. Raises Invalid for an unknown purpose, Gone when erased."""
     unknown = set(choices) - set(PURPOSES)
     if unknown:
-        raise Invalid(_("There is no such purpose."), code="invalid_choice", field="purpose", allowed=list(PURPOSES))
+        raise Invalid(
+            _("There is no such purpose."), code="invalid_choice", field="purpose", allowed=list(PURPOSES)
+        )
     actor = actors.person(link.profile_id)
     with transaction.atomic():
         before = wanted(link)

@@ -40,6 +40,8 @@ class Rendered:
     language: str
 
 
+_SEAM: Final = "\x1e\x1f\x1e"  # control characters that no text holds
+
 _overrides: dict[tuple[str, str], Template] = {}
 _read_at = float("-inf")
 
@@ -62,10 +64,14 @@ def render(
     fault: Exception | None = None
     for template in templates:
         try:
-            subject = one_line(parse(template.subject).render(values))
+            # one pass over both: a render costs more to set up than to run
+            subject, _mark, body = (
+                parse(f"{template.subject}{_SEAM}{template.body}").render(values).partition(_SEAM)
+            )
+            subject = one_line(subject)
             if not subject:
                 raise TemplateFault("the subject is empty")
-            return Rendered(subject, parse(template.body).render(values).strip() + "\n", language)
+            return Rendered(subject, body.strip() + "\n", language)
         except Exception as error:  # whatever a template does must not reach its neighbours
             fault = error
     raise TemplateFault(type(fault).__name__)
@@ -150,7 +156,7 @@ def environment() -> Any:
 
     @string_filter
     def replace(value: str, seek: object, sub: object = "") -> str:
-        old, new = to_liquid_string(seek), to_liquid_string(sub)
+        old, new = to_liquid_string(seek, autoescape=False), to_liquid_string(sub, autoescape=False)
         count = value.count(old) if old else len(value) + 1
         if len(value) + count * len(new) > MAX_OUTPUT:
             raise OutputStreamLimitError("output limit reached", token=None)
@@ -158,11 +164,11 @@ def environment() -> Any:
 
     @string_filter
     def append(value: str, other: object) -> str:
-        return capped(value + to_liquid_string(other))
+        return capped(value + to_liquid_string(other, autoescape=False))
 
     @string_filter
     def prepend(value: str, other: object) -> str:
-        return capped(to_liquid_string(other) + value)
+        return capped(to_liquid_string(other, autoescape=False) + value)
 
     @with_context
     def local_date(value: object, *, context: Any) -> str:

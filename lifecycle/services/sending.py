@@ -17,12 +17,14 @@ from typing import Any, Final
 
 from django.db import connection, transaction
 from django.db.models import F, Func
+from psycopg.pq import DiagnosticField, TransactionStatus
 
-from crm.kernel import knobs
+from crm.kernel import jobs, knobs
 from crm.services import contacts, hotpath, profiles, quiet_hours
 from lifecycle import registry
 from lifecycle.models import Delivery, OutboundMessage, SendRun
-from lifecycle.services import deciding, mime, rendering
+from lifecycle.services import deciding, letters, mime, rendering
+from lifecycle.services import gates as gates_read
 from lifecycle.services.deciding import Batch, Parcel
 from lifecycle.services.mailer import Answer, Mailer, Outcome
 from lifecycle.states import Decision, DeliveryStatus, Reason
@@ -61,7 +63,7 @@ def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
     position = 0
     try:
         for place, parcel in enumerate(parcels, start=1):
-            if time.monotonic() > deadline:
+            if jobs.is_stopping() or time.monotonic() > deadline:
                 break
             _point_at(token, place)
             position = place
@@ -90,9 +92,9 @@ def recover(*, now: datetime) -> int:
     with transaction.atomic():
         for token, position, in_flight in hotpath.fetch(
             """
-            DELETE FROM lifecycle_sendrun WHERE token IN (
+            DELETE FROM lifecycle_sendrun WHERE token = ANY (ARRAY (
                    SELECT token FROM lifecycle_sendrun WHERE lease_until < clock_timestamp()
-                    ORDER BY token FOR UPDATE SKIP LOCKED)
+                    ORDER BY token FOR UPDATE SKIP LOCKED))
             RETURNING token, position, in_flight
             """,
             [],
@@ -137,7 +139,7 @@ def claim_retries(*, now: datetime, limit: int) -> Batch:
             return batch
         batch.claimed, batch.token = len(deliveries), uuid.uuid4()
         asked = [(row.message.kind, row.message.profile_id, row.message.context) for row in deliveries]
-        gates = deciding.read_gates(asked, roots=roots)
+        gates = gates_read.read(asked, roots=roots)
         date = mime.http_date(now)
         for delivery in deliveries:
             _claim_retry(delivery, batch=batch, gates=gates, date=date, now=now)
@@ -151,7 +153,7 @@ def claim_retries(*, now: datetime, limit: int) -> Batch:
 
 
 def _claim_retry(
-    delivery: Delivery, *, batch: Batch, gates: deciding.Gates, date: str, now: datetime
+    delivery: Delivery, *, batch: Batch, gates: gates_read.Gates, date: str, now: datetime
 ) -> None:
     message, kind = delivery.message, registry.find(delivery.message.kind)
     root = gates.roots[message.profile_id]
@@ -161,7 +163,7 @@ def _claim_retry(
         return _fail(delivery, Reason.ERASED, now=now)
     if now - delivery.created_at > timedelta(hours=knobs.get("lifecycle.give_up_hours")):
         return _fail(delivery, Reason.GAVE_UP, now=now)
-    address, refusal = deciding.address_for(gates, kind, root.pk, message.context)
+    address, refusal = gates_read.address_for(gates, kind, root.pk, message.context)
     if address is None:
         return _fail(delivery, refusal, now=now)
     if deciding.waits_for_morning(kind):
@@ -170,11 +172,11 @@ def _claim_retry(
             Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=morning)
             return None
     try:
-        rendered = deciding.render_for(kind, root, message.context)
+        rendered = letters.render_for(kind, root, message.context)
     except rendering.TemplateFault:
         Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=now + deciding.TEMPLATE_RETRY)
         return None
-    envelope = deciding.envelope_for(message.pk, root.pk, kind, address, rendered, date)
+    envelope = letters.envelope_for(message.pk, root.pk, kind, address, rendered, date)
     batch.parcels.append(
         Parcel(
             message_id=message.pk,
@@ -204,6 +206,9 @@ _POINT = (
 )
 
 
+_POINT_NAME = b"lifecycle_point"
+
+
 def _point_at(token: uuid.UUID, position: int) -> None:
     """Settle the previous delivery and mark the next, durably: the one write per e-mail.
 
@@ -211,10 +216,15 @@ def _point_at(token: uuid.UUID, position: int) -> None:
     the statement. Outside a transaction it is its own commit. Raises LeaseLost.
     """
     connection.ensure_connection()
-    pgconn = connection.connection.pgconn
-    result = pgconn.exec_params(
-        _POINT, [str(token).encode(), str(position).encode(), b"%d s" % deciding.lease().seconds]
-    )
+    raw = connection.connection
+    values = [str(token).encode(), b"%d" % position, b"%d s" % deciding.lease().seconds]
+    if raw.prepare_threshold is None or raw.pgconn.transaction_status != TransactionStatus.IDLE:
+        result = raw.pgconn.exec_params(_POINT, values)
+    else:
+        result = raw.pgconn.exec_prepared(_POINT_NAME, values)
+        if result.error_field(DiagnosticField.SQLSTATE) == b"26000":  # a new connection, or DEALLOCATE ALL
+            raw.pgconn.prepare(_POINT_NAME, _POINT)
+            result = raw.pgconn.exec_prepared(_POINT_NAME, values)
     if result.error_message:
         raise LeaseLost(result.error_message.decode(errors="replace"))
     if result.command_tuples != 1:

@@ -17,7 +17,7 @@ from crm.kernel import actors, jobs, knobs
 from crm.services import consents, contacts, profiles
 from lifecycle import registry
 from lifecycle.registry import MessageKind, Template
-from lifecycle.services import enrolments, rendering
+from lifecycle.services import rendering, running
 
 ACTOR = actors.system("tests")
 # Noon in Shanghai, the organisation's zone.
@@ -54,14 +54,16 @@ TRANSACTIONAL = MessageKind(
 
 
 @pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    """Nothing cached from another test, and no wake-up leaves the process."""
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing cached from another test; caches live as long as the test, however slow the machine."""
+    for module in (rendering, running, knobs):
+        monkeypatch.setattr(module, "CACHE_SECONDS", 3600.0)
     for kind in (SERVICE, MARKETING, CARE, TRANSACTIONAL):
         registry.register(kind)
-    for module in (rendering, enrolments, knobs):
+    for module in (rendering, running, knobs):
         module.forget()
     yield
-    for module in (rendering, enrolments, knobs):
+    for module in (rendering, running, knobs):
         module.forget()
 
 

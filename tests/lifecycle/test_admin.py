@@ -61,19 +61,35 @@ def history(person: Callable[..., int]) -> dict[str, int]:
 
 def pages(history: dict[str, int]) -> list[str]:
     base = "/admin/lifecycle"
-    found = [f"{base}/{name}/" for name in ("outboundmessage", "delivery", "journey", "enrolment", "messagetemplate")]
-    found += [f"{base}/outboundmessage/{pk}/change/" for pk in OutboundMessage.objects.values_list("pk", flat=True)]
-    found += [f"{base}/delivery/{Delivery.objects.get().pk}/change/", f"{base}/journey/{history['journey']}/change/"]
+    found = [
+        f"{base}/{name}/"
+        for name in ("outboundmessage", "delivery", "journey", "enrolment", "messagetemplate")
+    ]
+    found += [
+        f"{base}/outboundmessage/{pk}/change/" for pk in OutboundMessage.objects.values_list("pk", flat=True)
+    ]
+    found += [
+        f"{base}/delivery/{Delivery.objects.get().pk}/change/",
+        f"{base}/journey/{history['journey']}/change/",
+    ]
     found += [f"{base}/enrolment/{Enrolment.objects.get().pk}/change/"]
-    found += [f"{base}/messagetemplate/?kind=lifecycle.browsed_not_bought&language={code}" for code in ("en", "zh-hans")]
-    found += [f"{base}/outboundmessage/?{query}" for query in ("decision__exact=dropped", "reason__exact=no_address", "q=Lin", "kind=tests.service")]
+    found += [
+        f"{base}/messagetemplate/?kind=lifecycle.browsed_not_bought&language={code}"
+        for code in ("en", "zh-hans")
+    ]
+    found += [
+        f"{base}/outboundmessage/?{query}"
+        for query in ("decision__exact=dropped", "reason__exact=no_address", "q=Lin", "kind=tests.service")
+    ]
     return found
 
 
 @pytest.mark.parametrize(
     ("role", "language"), [("agent", "en"), ("analyst", "zh-hans"), ("lead", "zh-hans"), ("admin", "en")]
 )
-def test_every_page_opens(staff: Callable[[str], Client], history: dict[str, int], role: str, language: str) -> None:
+def test_every_page_opens(
+    staff: Callable[[str], Client], history: dict[str, int], role: str, language: str
+) -> None:
     client = staff(role)
     client.cookies["django_language"] = language
     for path in pages(history):
@@ -101,7 +117,9 @@ def test_a_lead_cancels_and_an_agent_may_not(staff: Callable[[str], Client], his
 def test_a_journey_from_template_to_active_without_json(staff: Callable[[str], Client]) -> None:
     client = staff("lead")
     assert client.get("/admin/lifecycle/journey/add/").status_code == 200
-    client.post("/admin/lifecycle/journey/add/", {"template": "browsed_not_bought", "name": "Second thoughts"})
+    client.post(
+        "/admin/lifecycle/journey/add/", {"template": "browsed_not_bought", "name": "Second thoughts"}
+    )
     journey = Journey.objects.get()
     path = f"/admin/lifecycle/journey/{journey.pk}/change/"
     page = client.get(path).content.decode()
@@ -123,7 +141,9 @@ def test_a_journey_from_template_to_active_without_json(staff: Callable[[str], C
     assert Journey.objects.get().version == 2
 
 
-def test_an_agent_sees_journeys_and_changes_none(staff: Callable[[str], Client], history: dict[str, int]) -> None:
+def test_an_agent_sees_journeys_and_changes_none(
+    staff: Callable[[str], Client], history: dict[str, int]
+) -> None:
     client = staff("agent")
     path = f"/admin/lifecycle/journey/{history['journey']}/change/"
     assert client.post(path, {"action": "pause"}).status_code == 403
@@ -151,6 +171,12 @@ def test_cards_and_panels(staff: Callable[[str], Client], history: dict[str, int
     staff("lead")
     user = StaffUser.objects.get(username="lead-user")
     cards = {str(card.title): card for card in surfaces.home_cards(now=NOON, user=user)}
-    assert (cards["Messages sent today"].value, str(cards["Messages sent today"].note)) == (1, "1 waiting, 1 not sent")
-    panels = {str(panel.title): panel for panel in surfaces.profile_panels(profile_ids=[history["told"]], now=NOON, user=user)}
+    assert (cards["Messages sent today"].value, str(cards["Messages sent today"].note)) == (
+        1,
+        "1 waiting, 1 not sent",
+    )
+    panels = {
+        str(panel.title): panel
+        for panel in surfaces.profile_panels(profile_ids=[history["told"]], now=NOON, user=user)
+    }
     assert [str(value) for _label, value, _url in panels["Messages"].rows] == ["Sent"]

@@ -57,12 +57,16 @@ def test_decisions_are_listed_and_filtered(call: Callable[..., Any], person: Cal
     assert [(row["channel"], row["status"]) for row in detail["deliveries"]] == [("email", "sent")]
 
 
-@pytest.mark.parametrize("query", ["surprise=1", "decision=maybe", "reason=bored", "profile=1", "cursor=x", "page_size=0"])
+@pytest.mark.parametrize(
+    "query", ["surprise=1", "decision=maybe", "reason=bored", "profile=1", "cursor=x", "page_size=0"]
+)
 def test_unknown_filters_are_400(call: Callable[..., Any], query: str) -> None:
     assert call("get", f"/messages/?{query}", scopes=MESSAGES).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/messages/", "/journeys/", "/enrolments/", "/message-kinds/", "/message-templates/"])
+@pytest.mark.parametrize(
+    "path", ["/messages/", "/journeys/", "/enrolments/", "/message-kinds/", "/message-templates/"]
+)
 def test_a_key_needs_the_scope(call: Callable[..., Any], path: str) -> None:
     assert call("get", path, scopes=["crm.profile:read"]).status_code == 403
     assert Client().get(f"/api/v1{path}").status_code in (401, 403)
@@ -85,14 +89,27 @@ def test_a_journey_from_draft_to_archive(call: Callable[..., Any]) -> None:
     assert made.json()["description"][0].startswith("When this happens: Product viewed")
     pk = made.json()["id"]
     data = shipped.TEMPLATES["browsed_not_bought"].definition | {"holdout_percent": 20}
-    changed = call("patch", f"/journeys/{pk}/", scopes=JOURNEYS, data={"definition": data, "name": "Second thoughts"})
-    assert (changed.status_code, changed.json()["version"], changed.json()["name"]) == (200, 2, "Second thoughts")
-    for verb, state in (("activate", "active"), ("pause", "paused"), ("activate", "active"), ("archive", "archived")):
+    changed = call(
+        "patch", f"/journeys/{pk}/", scopes=JOURNEYS, data={"definition": data, "name": "Second thoughts"}
+    )
+    assert (changed.status_code, changed.json()["version"], changed.json()["name"]) == (
+        200,
+        2,
+        "Second thoughts",
+    )
+    for verb, state in (
+        ("activate", "active"),
+        ("pause", "paused"),
+        ("activate", "active"),
+        ("archive", "archived"),
+    ):
         assert call("post", f"/journeys/{pk}/{verb}/", scopes=JOURNEYS).json()["status"] == state
     refused = call("post", f"/journeys/{pk}/activate/", scopes=JOURNEYS)
     assert (refused.status_code, refused.json()["code"]) == (409, "wrong_state")
     assert call("get", f"/journeys/{pk}/funnel/", scopes=JOURNEYS).json()["entered"] == 0
-    assert [row["id"] for row in call("get", "/journeys/?status=archived", scopes=JOURNEYS).json()["results"]] == [pk]
+    assert [
+        row["id"] for row in call("get", "/journeys/?status=archived", scopes=JOURNEYS).json()["results"]
+    ] == [pk]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +135,10 @@ def test_a_repeated_post_has_one_effect(call: Callable[..., Any]) -> None:
     headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": "once"}
     answers = [
         Client().post(
-            "/api/v1/journeys/", {"template": "browsed_not_bought"}, content_type="application/json", headers=headers
+            "/api/v1/journeys/",
+            {"template": "browsed_not_bought"},
+            content_type="application/json",
+            headers=headers,
         )
         for _number in range(3)
     ]
@@ -134,7 +154,12 @@ def test_validate_reads_a_definition_back(call: Callable[..., Any]) -> None:
 
 
 def test_texts_are_saved_previewed_and_taken_back(call: Callable[..., Any]) -> None:
-    data = {"kind": "tests.service", "language": "en", "subject": "Fixed", "body": "Dear customer {{ ticket.title }}"}
+    data = {
+        "kind": "tests.service",
+        "language": "en",
+        "subject": "Fixed",
+        "body": "Dear customer {{ ticket.title }}",
+    }
     preview = call("post", "/message-templates/preview/", scopes=TEMPLATES, data=data)
     assert preview.json()["body"] == "Dear customer Lamp flickers\n"
     assert len(preview.json()["advice"]) == 1
@@ -142,7 +167,10 @@ def test_texts_are_saved_previewed_and_taken_back(call: Callable[..., Any]) -> N
     made = call("post", "/message-templates/", scopes=TEMPLATES, data=data)
     assert made.status_code == 201
     kind = call("get", "/message-kinds/tests.service/", scopes=TEMPLATES).json()
-    assert [(text["language"], text["is_own"]) for text in kind["texts"]] == [("en", True), ("zh-hans", False)]
+    assert [(text["language"], text["is_own"]) for text in kind["texts"]] == [
+        ("en", True),
+        ("zh-hans", False),
+    ]
     bad = call("post", "/message-templates/", scopes=TEMPLATES, data={**data, "body": "{{ secret }}"})
     assert (bad.status_code, bad.json()["code"]) == (400, "unknown_variable")
     assert call("delete", f"/message-templates/{made.json()['id']}/", scopes=TEMPLATES).status_code == 204

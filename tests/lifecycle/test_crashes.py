@@ -1,4 +1,4 @@
-"""A worker may die at any line: nothing is lost, the inbox has one copy, and a doubled e-mail stands in a logged gap."""
+"""A worker may die at any line: nothing is lost, the inbox has one copy, a doubled e-mail stands in a logged gap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from lifecycle.models import Delivery, InboxItem, OutboundMessage, SendRun
-from lifecycle.services import deciding, messages, sending
+from lifecycle.services import deciding, letters, messages, sending
 from lifecycle.services.mailer import Answer, Mailer, Outcome
 from tests.lifecycle.conftest import ACTOR, NOON, MailServer
 
@@ -23,7 +23,9 @@ class Killed(BaseException):
 
 
 def queue(readers: list[int], kind: str = "tests.service", context: Any = TICKET) -> None:
-    messages.queue([messages.Item(kind, reader, "ticket:7", context) for reader in readers], actor=ACTOR, now=NOON)
+    messages.queue(
+        [messages.Item(kind, reader, "ticket:7", context) for reader in readers], actor=ACTOR, now=NOON
+    )
 
 
 def lapse() -> None:
@@ -71,7 +73,11 @@ def test_killed_between_claim_and_decision(
 
 @pytest.mark.parametrize(("after", "letters"), [(False, 5), (True, 6)])
 def test_killed_in_the_gap_resends_service_mail_once_and_logs_it(
-    person: Callable[..., int], mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, after: bool, letters: int
+    person: Callable[..., int],
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+    after: bool,
+    letters: int,
 ) -> None:
     queue([person() for _number in range(5)])
     with monkeypatch.context() as patch:
@@ -94,7 +100,11 @@ def test_killed_in_the_gap_resends_service_mail_once_and_logs_it(
 def test_killed_in_the_gap_never_resends_marketing(
     person: Callable[..., int], mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue([person(agrees=("marketing",)) for _number in range(4)], kind="tests.marketing", context={"percent": 5})
+    queue(
+        [person(agrees=("marketing",)) for _number in range(4)],
+        kind="tests.marketing",
+        context={"percent": 5},
+    )
     with monkeypatch.context() as patch:
         die_at(patch, 2, after=False)
         with pytest.raises(Killed):
@@ -161,14 +171,14 @@ def test_a_message_that_kills_five_workers_fails_and_its_neighbours_go(
 ) -> None:
     readers = [person() for _number in range(3)]
     queue(readers)
-    honest = deciding.render_for
+    honest = letters.render_for
 
     def poison(kind: Any, root: Any, context: Any) -> Any:
         if root.pk == readers[1]:
             raise Killed
         return honest(kind, root, context)
 
-    monkeypatch.setattr(deciding, "render_for", poison)
+    monkeypatch.setattr(letters, "render_for", poison)
     kills = 0
     for _attempt in range(20):
         try:
@@ -183,7 +193,9 @@ def test_a_message_that_kills_five_workers_fails_and_its_neighbours_go(
     assert len(mail_server.raw) == 2
 
 
-def test_two_workers_at_once_send_each_message_once(person: Callable[..., int], mail_server: MailServer) -> None:
+def test_two_workers_at_once_send_each_message_once(
+    person: Callable[..., int], mail_server: MailServer
+) -> None:
     queue([person() for _number in range(60)])
     start, results, faults = threading.Barrier(2), [], []
 

@@ -38,9 +38,25 @@ def start(data: dict[str, Any] | None = None, name: str = "Browsed") -> Journey:
     return journeys.activate(journey.pk, actor=ACTOR, now=NOON)
 
 
-def happened(profile_id: int, kind: str, *, at: Any = NOON, now: Any = None, historical: bool = False, **properties: Any) -> None:
+def happened(
+    profile_id: int,
+    kind: str,
+    *,
+    at: Any = NOON,
+    now: Any = None,
+    historical: bool = False,
+    **properties: Any,
+) -> None:
     touchpoints.record(
-        [touchpoints.Event(kind, at, f"{kind}:{profile_id}:{at.isoformat()}:{properties}", profile_id, properties=properties)],
+        [
+            touchpoints.Event(
+                kind,
+                at,
+                f"{kind}:{profile_id}:{at.isoformat()}:{properties}",
+                profile_id,
+                properties=properties,
+            )
+        ],
         source=None,
         actor=ACTOR,
         now=now or at,
@@ -76,7 +92,12 @@ def test_browsed_and_not_bought_gets_the_coupon_of_that_product(person: Callable
     assert "COMEBACK10" in sent.body
     message = OutboundMessage.objects.get()
     assert (message.subject_key, message.decision) == (f"journey:{journey.pk}:p1", "sent")
-    assert list(EnrolmentEvent.objects.values_list("kind", flat=True)) == ["entered", "branched", "messaged", "finished"]
+    assert list(EnrolmentEvent.objects.values_list("kind", flat=True)) == [
+        "entered",
+        "branched",
+        "messaged",
+        "finished",
+    ]
 
 
 def test_one_entry_per_product(person: Callable[..., int]) -> None:
@@ -160,7 +181,9 @@ def test_the_comparison_group_has_a_record_and_no_message(person: Callable[..., 
     held_out = {reader for reader in readers if plan.in_holdout(journey.pk, reader)}
     assert 0 < len(held_out) < 20
     assert set(Enrolment.objects.filter(arm="holdout").values_list("profile_id", flat=True)) == held_out
-    assert set(OutboundMessage.objects.filter(reason="holdout").values_list("profile_id", flat=True)) == held_out
+    assert (
+        set(OutboundMessage.objects.filter(reason="holdout").values_list("profile_id", flat=True)) == held_out
+    )
     assert len(mail.outbox) == 20 - len(held_out)
 
 
@@ -181,7 +204,10 @@ def test_two_profiles_with_the_same_key_are_one_person_after_a_merge(person: Cal
     react()
     Profile.objects.filter(pk=second).update(merged_into=first)
     go_on(NOON + HALF_HOUR)
-    assert sorted(Enrolment.objects.values_list("status", "exit_cause")) == [("exited", "duplicate"), ("finished", "")]
+    assert sorted(Enrolment.objects.values_list("status", "exit_cause")) == [
+        ("exited", "duplicate"),
+        ("finished", ""),
+    ]
     assert len(mail.outbox) == 1
 
 
@@ -234,7 +260,10 @@ def test_archiving_lets_everybody_go_and_cancels_what_is_queued(person: Callable
     happened(second, "Product Viewed", product_id="p1")
     react()
     journeys.archive(journey.pk, actor=ACTOR, now=NOON)
-    assert sorted(Enrolment.objects.values_list("status", "exit_cause")) == [("exited", "archived"), ("finished", "")]
+    assert sorted(Enrolment.objects.values_list("status", "exit_cause")) == [
+        ("exited", "archived"),
+        ("finished", ""),
+    ]
     assert OutboundMessage.objects.values_list("decision", "reason").get() == ("dropped", "cancelled")
     with pytest.raises(Conflict):
         journeys.activate(journey.pk, actor=ACTOR, now=NOON)
@@ -277,14 +306,25 @@ def test_the_log_of_an_enrolment_cannot_be_rewritten(person: Callable[..., int])
         ({"steps": [{"id": "a", "type": "end"}, {"id": "a", "type": "end"}]}, "steps"),
         ({"steps": [{"id": "a b", "type": "end"}]}, "steps[0].id"),
         ({"steps": [{"id": "a", "type": "message", "kind": "nobody.knows"}]}, "steps[0].kind"),
-        ({"steps": [{"id": "a", "type": "message", "kind": "tests.marketing", "values": {}}]}, "steps[0].values"),
+        (
+            {"steps": [{"id": "a", "type": "message", "kind": "tests.marketing", "values": {}}]},
+            "steps[0].values",
+        ),
         ({"steps": [{"id": "a", "type": "condition", "if": {}, "then": "a"}]}, "steps[0].if"),
         (
-            {"steps": [{"id": "a", "type": "end"}, {"id": "b", "type": "condition", "if": {"where": []}, "then": "a"}]},
+            {
+                "steps": [
+                    {"id": "a", "type": "end"},
+                    {"id": "b", "type": "condition", "if": {"where": []}, "then": "a"},
+                ]
+            },
             "steps[1].then",
         ),
         ({"trigger": {"kind": ""}}, "trigger.kind"),
-        ({"trigger": {"kind": "x", "where": [{"property": "p", "op": "like", "value": 1}]}}, "trigger.where[0].op"),
+        (
+            {"trigger": {"kind": "x", "where": [{"property": "p", "op": "like", "value": 1}]}},
+            "trigger.where[0].op",
+        ),
         ({"entry_key": {"per": "year"}}, "entry_key.per"),
         ({"entry_key": {}}, "entry_key"),
         ({"cap": {"entries": 0, "hours": 1}}, "cap.entries"),

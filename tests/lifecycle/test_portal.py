@@ -91,7 +91,10 @@ def test_preferences_take_back_and_give(person: Callable[..., int]) -> None:
     reader = person(agrees=("marketing",))
     path = unsubscribe_path(send(reader))
     Client().post(f"{path}preferences/", {"survey": "on"})
-    allowed = {p: consents.allowed([reader], purpose=p, channel="email")[reader] for p in ("service", "care", "survey", "marketing")}
+    allowed = {
+        p: consents.allowed([reader], purpose=p, channel="email")[reader]
+        for p in ("service", "care", "survey", "marketing")
+    }
     assert allowed == {"service": False, "care": False, "survey": True, "marketing": False}
     Client().post(f"{path}preferences/", {"service": "on", "marketing": "on"})
     allowed = {p: consents.allowed([reader], purpose=p, channel="email")[reader] for p in allowed}
@@ -163,7 +166,12 @@ def test_the_inbox_spans_all_ids_and_pages(client: Client, person: Callable[...,
     first, second = person(), person()
     for number in range(23):
         reader = first if number % 2 else second
-        send(reader, kind="tests.service", key=f"k{number}", context={"ticket": {"number": number, "title": f"T{number}."}})
+        send(
+            reader,
+            kind="tests.service",
+            key=f"k{number}",
+            context={"ticket": {"number": number, "title": f"T{number}."}},
+        )
     Profile.objects.filter(pk=second).update(merged_into=first)
     path = inbox.link(second).removeprefix("http://localhost:8000")
     page = client.get(path).content.decode()

@@ -17,7 +17,9 @@ from tests.lifecycle.conftest import ACTOR, CARE, NOON, SERVICE
 pytestmark = pytest.mark.django_db
 
 
-def save(body: str, subject: str = "Hello", kind: str = "tests.service", language: str = "en") -> MessageTemplate:
+def save(
+    body: str, subject: str = "Hello", kind: str = "tests.service", language: str = "en"
+) -> MessageTemplate:
     return templates.save(kind, language=language, subject=subject, body=body, actor=ACTOR, now=NOON)
 
 
@@ -72,7 +74,11 @@ def test_an_unknown_variable_is_refused_by_name(body: str, name: str) -> None:
         ("x", "{% frobnicate %}", "invalid_template"),
         ("x", "{{ person.name | frobnicate }}", "invalid_template"),
         ("x", "{% include 'settings' %}", "invalid_template"),
-        ("x", "{% for a in (1..100000) %}{% for b in (1..100000) %}x{% endfor %}{% endfor %}", "invalid_template"),
+        (
+            "x",
+            "{% for a in (1..100000) %}{% for b in (1..100000) %}x{% endfor %}{% endfor %}",
+            "invalid_template",
+        ),
     ],
 )
 def test_a_bad_template_is_refused(subject: str, body: str, code: str) -> None:
@@ -110,15 +116,23 @@ def test_an_unknown_kind_or_language_is_refused() -> None:
 def test_a_broken_override_falls_back_to_the_built_in_text(person: Callable[..., int]) -> None:
     MessageTemplate.objects.create(kind="tests.service", language="en", subject="x", body="{{ gone.away }}")
     rendering.forget()
-    item = messages.Item("tests.service", person(language="en"), "t", {"ticket": {"number": 9, "title": "lamp"}})
+    item = messages.Item(
+        "tests.service", person(language="en"), "t", {"ticket": {"number": 9, "title": "lamp"}}
+    )
     messages.queue([item], actor=ACTOR, now=NOON)
     messages.deliver(now=NOON)
     assert mail.outbox[0].subject == "Fixed: lamp"
 
 
 def test_dates_are_the_readers(person: Callable[..., int]) -> None:
-    assert rendering.format_date("2026-11-18T20:00:00+00:00", language="zh-hans", time_zone="Asia/Shanghai") == "2026年11月19日"
-    assert rendering.format_date("2026-11-18T20:00:00+00:00", language="en", time_zone="America/New_York") == "18 November 2026"
+    assert (
+        rendering.format_date("2026-11-18T20:00:00+00:00", language="zh-hans", time_zone="Asia/Shanghai")
+        == "2026年11月19日"
+    )
+    assert (
+        rendering.format_date("2026-11-18T20:00:00+00:00", language="en", time_zone="America/New_York")
+        == "18 November 2026"
+    )
 
 
 def test_advice_on_tone() -> None:
