@@ -9,6 +9,7 @@ import os
 import warnings
 
 from celery import Celery
+from celery.signals import worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -42,3 +43,11 @@ def _schedule(sender: Celery, **_: object) -> None:
         for name, every in SCHEDULE.items()
         if name in sender.tasks
     }
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    """The tasks in the pool are told, so that they end between two e-mails and not in the middle of one."""
+    from crm.kernel import jobs
+
+    jobs.stop()

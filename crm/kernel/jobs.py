@@ -8,6 +8,7 @@ the sweep finds the row. Wake-ups for the same (task, ids) are coalesced while o
 from __future__ import annotations
 
 import logging
+import mmap
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 OUTSTANDING_SECONDS = 15
 BROKER_REST_SECONDS = 3.0
 _broker_rests_until = 0.0
+# One byte that the processes of a worker share with their parent, because it was there before they were.
+_stopping = mmap.mmap(-1, 1)
 
 
 @cache
@@ -63,6 +66,16 @@ def awake(task_name: str, **ids: Any) -> None:
         _broker().delete(_mark(task_name, ids))
     except redis.RedisError as error:
         logger.warning("wake-up mark of %s not cleared: %s", task_name, type(error).__name__)
+
+
+def stop() -> None:
+    """Called in a worker that is asked to end: its tasks stop at their next safe place."""
+    _stopping[0] = 1
+
+
+def is_stopping() -> bool:
+    """Whether this worker is ending: a task that works in a loop asks, finishes what it holds, and returns."""
+    return _stopping[0] == 1
 
 
 def claim_slot(job: str, *, now: datetime, every: timedelta) -> bool:

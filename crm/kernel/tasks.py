@@ -15,7 +15,7 @@ def react(receiver: str) -> None:
     jobs.awake(reactions.TASK, receiver=receiver)
     started = time.monotonic()
     while reactions.run(receiver, now=clock.now()).claimed:
-        if time.monotonic() - started > WORK_SECONDS:
+        if jobs.is_stopping() or time.monotonic() - started > WORK_SECONDS:
             jobs.wake(reactions.TASK, receiver=receiver)
             return
 

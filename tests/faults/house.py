@@ -209,6 +209,20 @@ class House:
         sql = "SELECT message_id, gaps FROM lifecycle_delivery WHERE message_id = ANY(%s)"
         return dict(self.rows(sql, list(messages)))
 
+    def told_and_thanked(self, release_id: int) -> tuple[int, ...]:
+        """(notices, people with one, thank-yous, people thanked) of a release."""
+        return self.rows(
+            """
+            WITH notice AS (SELECT profile_id FROM voc_fixnotice WHERE release_id = %s),
+                 thanks AS (SELECT a.profile_id FROM members_pointsentry e
+                              JOIN members_pointsaccount a ON a.id = e.account_id
+                             WHERE e.kind = 'thanks' AND a.profile_id IN (SELECT profile_id FROM notice))
+            SELECT (SELECT count(*) FROM notice), (SELECT count(DISTINCT profile_id) FROM notice),
+                   (SELECT count(*) FROM thanks), (SELECT count(DISTINCT profile_id) FROM thanks)
+            """,
+            release_id,
+        )[0]
+
     def settled(self, release_id: int, number: int) -> bool:
         """Whether everyone was told, every e-mail has its fate, and every reporter was thanked."""
         [(told, waiting, thanked)] = self.rows(

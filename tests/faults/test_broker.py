@@ -10,7 +10,6 @@ import pytest
 import redis
 
 from tests.faults.house import House, kill
-from tests.faults.test_workers import told_and_thanked
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
 PEOPLE = 500
@@ -77,7 +76,7 @@ def test_kill_9_of_the_broker_with_its_data_loses_nothing_and_no_page_fails(hous
         "SELECT count(*), count(DISTINCT message_id) FROM lifecycle_inboxitem WHERE message_id = ANY(%s)",
         list(messages),
     ) == [(PEOPLE, PEOPLE)]
-    assert told_and_thanked(house, release) == (PEOPLE, PEOPLE, 167, 167)
+    assert house.told_and_thanked(release) == (PEOPLE, PEOPLE, 167, 167)
     visits = visitor.answers["/v1/track", 200]
     assert house.rows("SELECT count(*) FROM crm_touchpoint WHERE kind = 'Product Viewed'") == [(visits,)]
     house.verify()

@@ -64,11 +64,7 @@ def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: 
 
     messages = house.messages_of(release)
     accepted = {ident: number for ident, number in house.mails().items() if ident in messages}
-    gaps = dict(
-        house.rows(
-            "SELECT message_id, gaps FROM lifecycle_delivery WHERE message_id = ANY(%s)", list(messages)
-        )
-    )
+    gaps = house.gaps(messages)
     doubled = {ident: number for ident, number in accepted.items() if number > 1}
     print(
         f"\nkilled {killed} processes with up to {tasks} tasks; told {len(messages)}, "
@@ -78,26 +74,13 @@ def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: 
     assert messages - set(accepted) == set(), "lost"
     assert all(number - 1 <= gaps[ident] for ident, number in doubled.items()), "a double without a gap"
     assert sum(number - 1 for number in doubled.values()) <= tasks
-    assert house.rows(
-        "SELECT m.decision, d.status, count(*), count(DISTINCT i.id) FROM lifecycle_outboundmessage m"
-        " JOIN lifecycle_delivery d ON d.message_id = m.id JOIN lifecycle_inboxitem i ON i.message_id = m.id"
-        " WHERE m.id = ANY(%s) GROUP BY 1, 2",
+    for ident, decision, status, copies in house.rows(
+        "SELECT m.id, m.decision, d.status, (SELECT count(*) FROM lifecycle_inboxitem i WHERE i.message_id = m.id)"
+        " FROM lifecycle_outboundmessage m JOIN lifecycle_delivery d ON d.message_id = m.id WHERE m.id = ANY(%s)",
         list(messages),
-    ) == [("sent", "sent", PEOPLE, PEOPLE)]
-    assert told_and_thanked(house, release) == (PEOPLE, PEOPLE, 167, 167)
+    ):
+        # Killed twice over the same e-mail: it went out, and is not sent a third time.
+        assert (decision, status) == ("sent", "unknown" if gaps[ident] > 1 else "sent"), ident
+        assert copies == 1, ident
+    assert house.told_and_thanked(release) == (PEOPLE, PEOPLE, 167, 167)
     house.verify()
-
-
-def told_and_thanked(house: House, release: int) -> tuple[int, ...]:
-    """(notices, people with one, thank-yous, people thanked) of a release."""
-    return house.rows(
-        """
-        WITH notice AS (SELECT profile_id FROM voc_fixnotice WHERE release_id = %s),
-             thanks AS (SELECT a.profile_id FROM members_pointsentry e
-                          JOIN members_pointsaccount a ON a.id = e.account_id
-                         WHERE e.kind = 'thanks' AND a.profile_id IN (SELECT profile_id FROM notice))
-        SELECT (SELECT count(*) FROM notice), (SELECT count(DISTINCT profile_id) FROM notice),
-               (SELECT count(*) FROM thanks), (SELECT count(DISTINCT profile_id) FROM thanks)
-        """,
-        release,
-    )[0]
