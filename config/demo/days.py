@@ -112,17 +112,19 @@ def _start_journey(company: Company, at: datetime) -> None:
 
 
 def _plan_visits(company: Company) -> Iterator[Planned]:
-    """The shop's events, a day at a time; since the journey began, half a day, and they set things off."""
+    """The shop's events: old ones some days at a time, since the journey began half a day, setting things off."""
     begin = company.now - timedelta(days=JOURNEY_DAYS - 1)
-    chunks: dict[datetime, list[shop.Visit]] = {}
+    latest = company.now - timedelta(minutes=30)
+    batches: dict[tuple[bool, int], list[shop.Visit]] = {}
     for visit in shop.visits(today=company.now.date()):
-        if visit.at < company.now - timedelta(minutes=30):
-            hour = 11 if visit.at > begin and visit.at.hour < 12 else 23
-            chunks.setdefault(visit.at.replace(hour=hour, minute=59, second=0), []).append(visit)
-    for end, visits in sorted(chunks.items()):
-        old = end < begin
+        if visit.at < latest:
+            old = visit.at < begin
+            slot = visit.at.toordinal() // 3 if old else visit.at.toordinal() * 2 + visit.at.hour // 12
+            batches.setdefault((old, slot), []).append(visit)
+    for (old, _slot), visits in batches.items():
+        # Late enough for those who did not buy to have made up their mind.
         yield (
-            min(end, company.now - timedelta(minutes=30)),
+            min(visits[-1].at + timedelta(minutes=35), latest),
             lambda at, visits=visits, old=old: _visit(company, visits, at, historical=old),
         )
     for number, key in enumerate(JUST_LOOKED):
