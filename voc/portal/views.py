@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -129,7 +130,9 @@ def _within_limits(request: HttpRequest, form: AccessibleForm, *, now: datetime)
 
 def _store(form: FeedbackForm, *, now: datetime) -> Feedback | None:
     data: dict[str, Any] = form.cleaned_data
-    who = feedback.Person(email=data["email"], name=data["name"]) if data["email"] else None
+    who = None
+    if data["email"]:
+        who = feedback.Person(email=data["email"], name=data["name"], language=get_language() or "")
     try:
         with transaction.atomic():
             row = feedback.give(
@@ -154,7 +157,9 @@ def _follow(row: Ticket, form: FollowForm, *, now: datetime) -> None:
     address = form.cleaned_data["email"]
     try:
         with transaction.atomic():
-            profile_id = feedback.ask_to_follow(row.pk, email=address, actor=ACTOR, now=now)
+            profile_id = feedback.ask_to_follow(
+                row.pk, email=address, language=get_language() or "", actor=ACTOR, now=now
+            )
             _confirm(profile_id, address, now=now)
     except DomainError as error:
         form.refuse(error)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from crm.selectors import profiles as profile_reads
 from voc.states import ROLE_RANK
 
 
@@ -37,26 +38,35 @@ WITH item AS (
     SELECT family.root AS ticket_id, family.round, COALESCE(p.merged_into_id, p.id) AS profile_id,
            min(CASE f.role WHEN 'reported' THEN 0 WHEN 'voted' THEN 1 ELSE 2 END) AS rank
       FROM family
-      JOIN voc_ticketfollower f ON f.ticket_id = family.ticket_id AND f.left_at IS NULL
+      JOIN voc_ticketfollower f ON f.ticket_id = family.ticket_id AND f.left_at IS NULL {of_followers}
       JOIN crm_profile p ON p.id = f.profile_id
-     {people}
      GROUP BY 1, 2, 3
 ), told AS (
     SELECT DISTINCT family.root AS ticket_id, COALESCE(p.merged_into_id, p.id) AS profile_id
       FROM family
-      JOIN voc_fixnotice n ON n.ticket_id = family.ticket_id AND n.round >= family.round
+      JOIN voc_fixnotice n ON n.ticket_id = family.ticket_id AND n.round >= family.round {of_notices}
       JOIN crm_profile p ON p.id = n.profile_id
-     {people}
 )
-SELECT {columns} FROM asked
- WHERE NOT EXISTS (SELECT 1 FROM told WHERE told.ticket_id = asked.ticket_id AND told.profile_id = asked.profile_id)
- ORDER BY {order}
 """
+# EXCEPT is hashed or sorted, never a nested loop, however wrong the planner's idea of a fresh table is.
+_PEOPLE_SQL = """
+SELECT DISTINCT profile_id
+  FROM (SELECT ticket_id, profile_id FROM asked EXCEPT SELECT ticket_id, profile_id FROM told) AS left_over
+ ORDER BY 1
+"""
+_NOTICES_SQL = """
+SELECT asked.ticket_id, asked.profile_id, asked.rank, asked.round FROM asked
+ WHERE NOT EXISTS (SELECT 1 FROM told WHERE told.ticket_id = asked.ticket_id AND told.profile_id = asked.profile_id)
+ ORDER BY asked.profile_id, asked.ticket_id
+"""
+_NARROWED_SQL = _DUE_SQL.format(
+    of_followers="AND f.profile_id = ANY(%(ids)s)", of_notices="AND n.profile_id = ANY(%(ids)s)"
+)
 
 
 def people(release_id: int) -> list[int]:
     """Root profiles that are still to be claimed, sorted."""
-    sql = _DUE_SQL.format(people="", columns="DISTINCT asked.profile_id", order="1")
+    sql = _DUE_SQL.format(of_followers="", of_notices="") + _PEOPLE_SQL
     with connection.cursor() as cursor:
         cursor.execute(sql, {"release": release_id})
         return [row[0] for row in cursor.fetchall()]
@@ -64,12 +74,10 @@ def people(release_id: int) -> list[int]:
 
 def notices(release_id: int, roots: list[int]) -> list[Due]:
     """What is owed to these people, read under their locks."""
-    sql = _DUE_SQL.format(
-        people="WHERE COALESCE(p.merged_into_id, p.id) = ANY(%(roots)s)",
-        columns="asked.ticket_id, asked.profile_id, asked.rank, asked.round",
-        order="asked.profile_id, asked.ticket_id",
-    )
+    sql = _NARROWED_SQL + _NOTICES_SQL
+    # By every id these people ever had, so that a batch reads its own rows and not the whole ticket.
+    ids = [ident for group in profile_reads.id_sets(roots).values() for ident in group]
     names = {rank: role for role, rank in ROLE_RANK.items()}
     with connection.cursor() as cursor:
-        cursor.execute(sql, {"release": release_id, "roots": roots})
+        cursor.execute(sql, {"release": release_id, "ids": ids})
         return [Due(row[0], row[1], str(names[row[2]]), row[3]) for row in cursor.fetchall()]

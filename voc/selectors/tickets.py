@@ -21,9 +21,7 @@ from voc.states import OPEN_STATUSES
 
 # Running clocks by promised date (so overdue first), then closed tickets, the latest closed first.
 OVERDUE_FIRST = (
-    Case(
-        When(status__in=OPEN_STATUSES, then=Value(0)), default=Value(1), output_field=IntegerField()
-    ).asc(),
+    Case(When(status__in=OPEN_STATUSES, then=Value(0)), default=Value(1), output_field=IntegerField()).asc(),
     Case(When(status__in=OPEN_STATUSES, then=F("due_at"))).asc(nulls_last=True),
     F("closed_at").desc(nulls_last=True),
     "-pk",

@@ -42,11 +42,15 @@ _SENTENCE_END = re.compile(r"(?<=[。！？!?；;\n])|(?<=\.)\s")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who spoke. Identifiers of a trusted caller find the person; `email` of a form proves nothing."""
+    """Who spoke. Identifiers of a trusted caller find the person; `email` of a form proves nothing.
+
+    `language` is the one they read the form in: what we write to them is written in it.
+    """
 
     identifiers: tuple[tuple[str, str], ...] = ()
     email: str = ""
     name: str = ""
+    language: str = ""
     profile_id: int | None = None
 
 
@@ -207,11 +211,18 @@ def reconsider(feedback_id: int, *, actor: Actor, now: datetime) -> Feedback:
 
 
 def ask_to_follow(
-    ticket_id: int, *, email: str, actor: Actor, now: datetime, may_name: bool = False, credit_name: str = ""
+    ticket_id: int,
+    *,
+    email: str,
+    actor: Actor,
+    now: datetime,
+    language: str = "",
+    may_name: bool = False,
+    credit_name: str = "",
 ) -> int:
     """Follow a ticket from the portal by e-mail; confirmed first. Returns the profile id."""
     with transaction.atomic():
-        profile_id = _person(Person(email=email), trusted=False, actor=actor, now=now)
+        profile_id = _person(Person(email=email, language=language), trusted=False, actor=actor, now=now)
         if profile_id is None:
             raise Invalid(_("Enter an e-mail address."), code="required", field="email")
         tickets.follow(
@@ -304,7 +315,8 @@ def _person(person: Person, *, trusted: bool, actor: Actor, now: datetime) -> in
 
 
 def _names(person: Person) -> dict[str, str]:
-    return {"display_name": person.name} if person.name else {}
+    values = {"display_name": person.name, "language": person.language}
+    return {name: value for name, value in values.items() if value}
 
 
 def _lock(feedback_id: int) -> Feedback:

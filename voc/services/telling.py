@@ -25,6 +25,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 
 from crm.kernel import actors, jobs
+from crm.selectors import profiles as profile_reads
 from crm.services import profiles, touchpoints
 from lifecycle.services import messages
 from voc.kinds import FIX_TOLD
@@ -224,13 +225,13 @@ def _queue(
 
 def _people_with_message(release_id: int, roots: Iterable[int]) -> set[int]:
     """Of these people, those to whom a message about this release was queued before, under any profile."""
+    ids = [ident for group in profile_reads.id_sets(roots).values() for ident in group]
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT COALESCE(p.merged_into_id, p.id) FROM voc_fixnotice n"
             "  JOIN crm_profile p ON p.id = n.profile_id"
-            " WHERE n.release_id = %s AND n.message_id IS NOT NULL"
-            "   AND (p.id = ANY(%s) OR p.merged_into_id = ANY(%s))",
-            [release_id, list(roots), list(roots)],
+            " WHERE n.release_id = %s AND n.message_id IS NOT NULL AND n.profile_id = ANY(%s)",
+            [release_id, ids],
         )
         return {row[0] for row in cursor.fetchall()}
 
