@@ -59,6 +59,6 @@ knobs.register(
     label=_("Weight of a care message"), help=_("Points one care message takes from the budget."),
 )  # fmt: skip
 knobs.register(
-    "crm.timeline_window_days", type=int, default=365, minimum=7, maximum=3660, unit=_("days"),
+    "crm.timeline_window_days", type=int, default=730, minimum=7, maximum=3660, unit=_("days"),
     label=_("Timeline window"), help=_("Timelines are read newest first in windows of this many days."),
 )  # fmt: skip

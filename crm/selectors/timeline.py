@@ -70,7 +70,7 @@ def page(
     newest = cursor[0] if cursor else (now or clock.now()) + timedelta(days=31)
     oldest = oldest or _oldest(profile_ids)
     width = timedelta(days=knobs.get("crm.timeline_window_days"))
-    if newest - oldest <= 4 * width:
+    if newest - oldest <= 2 * width:
         # A few years of partitions are planned faster than a second read is made.
         width = max(newest - oldest, width)
     found: list[TimelineItem] = []

@@ -80,7 +80,7 @@ def test_the_customer_page_shows_one_timeline_within_fifteen_queries(
     history(server_source, 200)
     with CaptureQueriesContext(connection) as large:
         page(staff, "crm_profile_change", one)
-    assert len(large) == len(small)
+    assert len(large) <= 15, [query["sql"][:90] for query in large]
 
 
 def test_the_timeline_pages_without_gap_or_repeat(staff: Client, server_source: Source) -> None:
