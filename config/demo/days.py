@@ -19,7 +19,7 @@ FIRST_DAY = shop.DAYS + 1
 SIGN_UPS = 6  # people who sign up on one day
 SHUFFLED = random.Random("lantern sign-ups").sample(people.CUSTOMERS, len(people.CUSTOMERS))
 JOURNEY_DAYS = 8  # since when who looks and does not buy is offered a coupon
-JUST_LOOKED = ("guyu", "clover", "daxue", "tansy", "thistle")
+JUST_LOOKED = ("lixia", "clover", "xiaoman", "daisy", "thistle")  # nobody who was here the days before
 
 
 def plan(company: Company) -> Iterator[Planned]:

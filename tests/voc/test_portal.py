@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from crm.models import ContactPoint
+from crm.models import ContactPoint, Profile
 from lifecycle.models import OutboundMessage
 from tests.voc import build
 from tests.voc.build import AGENT, NOW
@@ -43,6 +43,18 @@ def test_feedback_with_an_address_asks_it_first(client: Client) -> None:
     assert "slow" not in str(message.context)
     page = client.get(answer["Location"]).content.decode()
     assert "confirm your address" in page and "slow" not in page
+
+
+@pytest.mark.parametrize(("asked_in", "kept"), [("en", "en"), ("zh-hans", "zh-hans"), ("zh-cn", "zh-hans")])
+def test_people_are_written_to_in_the_language_they_wrote_in(
+    client: Client, asked_in: str, kept: str
+) -> None:
+    """The confirmation of a Chinese form is not in English; following a ticket keeps it as well."""
+    ticket = tickets.open(title="Slow", actor=AGENT, now=NOW)
+    headers = {"Accept-Language": asked_in}
+    client.post("/feedback/", {"text": "慢", "email": "ann@example.com"}, headers=headers)
+    client.post(f"/t/{ticket.token}/", {"email": "bob@example.com"}, headers=headers)
+    assert list(Profile.objects.values_list("language", flat=True)) == [kept, kept]
 
 
 def test_feedback_without_an_address_is_anonymous(client: Client) -> None:
