@@ -106,7 +106,8 @@ def test_services_take_keywords() -> None:
         for node in _tree(path).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
                 positional = [*node.args.posonlyargs, *node.args.args]
-                if len(positional) > 2 or {"actor", "now"} & {argument.arg for argument in positional}:
+                named = {argument.arg for argument in positional}
+                if len(positional) > 2 or (len(positional) > 1 and {"actor", "now"} & named):
                     found.append(f"{name}:{node.lineno} {node.name}({', '.join(a.arg for a in positional)})")
     assert found == []
 

@@ -42,7 +42,7 @@ def fold(merge_id: int, *, loser_id: int, actor: Actor, now: datetime) -> int:
         out = _book(
             source, kind=EntryKind.MERGE_OUT, amount=-total, key=_key(merge_id, OUT), actor=actor, now=now
         )
-        points.spend_lots(source.pk, out, total)
+        points.spend_lots(source.pk, out, amount=total)
         by_expiry: dict[datetime | None, int] = defaultdict(int)
         for _lot, remaining, expires_at in lots:
             by_expiry[expires_at] += remaining
@@ -91,7 +91,7 @@ def unfold(merge_id: int, *, loser_id: int, actor: Actor, now: datetime) -> int:
                 actor=actor,
                 now=now,
             )
-            points.spend_lots(holder.pk, out, back, first=[lot[0] for lot in lots])
+            points.spend_lots(holder.pk, out, amount=back, first=[lot[0] for lot in lots])
         for number, (_lot, remaining, expires_at) in enumerate(lots):
             _book(
                 owner,

@@ -104,7 +104,7 @@ def debit(
         entry = _write(
             account, kind=kind, amount=-amount, key=key, request=request, note=note, actor=actor, now=now
         )
-        spend_lots(account.pk, entry, amount)
+        spend_lots(account.pk, entry, amount=amount)
         _record("members.points.spent", [entry], actor=actor, now=now)
         actionlog.write(actor, "members.points.debited", entry, now=now)
     return entry
@@ -156,7 +156,7 @@ def credit_many(credits: Sequence[Credit], *, kind: str, actor: Actor, now: date
     return len(entries)
 
 
-def spend_lots(account_id: int, entry: PointsEntry, amount: int, *, first: Sequence[int] = ()) -> None:
+def spend_lots(account_id: int, entry: PointsEntry, *, amount: int, first: Sequence[int] = ()) -> None:
     """Pair a debit with the credits it spends: those named in `first`, then by expiry, then by age.
 
     The account's row must be locked. The lots always suffice, because a balance is the sum of what is left of them.
