@@ -11,13 +11,14 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "images"
 BASE_URL = os.environ.get("BASE_URL") or f"http://localhost:{os.environ.get('PORT') or 8000}"
 DATA_DIR = Path(os.environ.get("DATA_DIR") or HERE.parent / ".data")
-WIDTH, HEIGHT = 1280, 800
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 LANGUAGES = {"en": "", "zh-hans": ".zh-hans"}
 
 
@@ -37,10 +38,10 @@ def main() -> int:
 
 
 def take(browser: Browser, *, language: str, suffix: str, password: str) -> None:
-    """The pictures of one language."""
+    """The pictures of one language: wide ones, then those of a phone."""
     context = browser.new_context(
         base_url=BASE_URL,
-        viewport={"width": WIDTH, "height": HEIGHT},
+        viewport=WIDE,
         locale="zh-CN" if language == "zh-hans" else "en-GB",
         reduced_motion="reduce",
     )
@@ -51,14 +52,30 @@ def take(browser: Browser, *, language: str, suffix: str, password: str) -> None
     page.fill("#id_password", password)
     page.click("#login-form button[type=submit]")
     page.wait_for_url("**/admin/")
-    keep(page, f"home{suffix}")
-    page.goto("/admin/voc/release/")
-    link = page.locator("#result_list tbody tr a").first
-    if link.count():
-        link.click()
-        page.wait_for_load_state()
-        keep(page, f"release{suffix}")
+    places = {
+        "home": "/admin/",
+        "release": first_row(page, "/admin/voc/release/"),
+        "told": first_row(page, "/admin/voc/release/?status__exact=shipped"),
+        "customer": first_row(page, "/admin/crm/profile/"),
+        "changelog": "/changelog/",
+    }
+    for name, address in places.items():
+        page.goto(address)
+        keep(page, f"{name}{suffix}")
+    page.set_viewport_size(PHONE)
+    for name in ("home", "customer", "changelog"):
+        page.goto(places[name])
+        keep(page, f"{name}.phone{suffix}")
     context.close()
+
+
+def first_row(page: Page, address: str) -> str:
+    """Where the first line of a staff list leads to."""
+    page.goto(address)
+    link = page.locator("#result_list tbody tr a").first.get_attribute("href")
+    if not link:
+        raise SystemExit(f"screenshots: nothing on {address}; start with the demo company")
+    return link.partition("?")[0]
 
 
 def keep(page: Page, name: str) -> None:

@@ -43,6 +43,7 @@ def row_pages(rows):
         reverse("admin:voc_release_change", args=[rows.release]),
         reverse("admin:voc_ticket_add"),
         reverse("admin:crm_staffuser_add"),
+        reverse("admin:crm_staffuser_change", args=[get_user_model().objects.get(username="mei").pk]),
         reverse("admin:crm_source_add"),
         reverse("admin:password_change"),
     ]
@@ -62,6 +63,8 @@ def test_every_page_of_the_sidebar_is_whole_in_both_sizes(open_page, company, la
         seen.page.set_viewport_size(WIDE)
         seen.open(path)
         wrong += [f"{path} wide: {fault}" for fault in seen.faults()]
+        if seen.overflow() > 0:
+            wrong.append(f"{path} wide: {seen.overflow()} px wider than the window")
         seen.page.set_viewport_size(PHONE)
         wrong += [f"{path} phone: {fault}" for fault in seen.faults()]
         if seen.overflow() > 0:
