@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -97,7 +97,7 @@ class ProfileAdmin(ServiceAdmin):
             "pressure_left": left,
             "pressure_budget": budget,
             "merge_records": list(profile_selectors.merges(ids)[:SHORT]) if len(ids) > 1 else [],
-            "suggestions": _suggestions(ids),
+            "has_suggestion": any(row.has_suggestion for row in rows),
             "items": items,
             "next_url": _next_url(root.pk, items),
             "panels": surfaces.profile_panels(profile_ids=ids, now=now, user=request.user),
@@ -113,10 +113,14 @@ class ProfileAdmin(ServiceAdmin):
         if not str(object_id).isdecimal() or len(str(object_id)) > 18:
             raise Http404
         wanted = int(object_id)
+        open_suggestions = MergeSuggestion.objects.filter(
+            Q(first_id=OuterRef("pk")) | Q(second_id=OuterRef("pk")), status=SuggestionStatus.OPEN
+        )
         rows = list(
             Profile.objects.all()
             .visible_to(request.user)
             .filter(Q(pk=wanted) | Q(merged_into_id=wanted))
+            .annotate(has_suggestion=Exists(open_suggestions))
             .order_by("pk")
         )
         own = next((row for row in rows if row.pk == wanted), None)
@@ -213,14 +217,6 @@ def _stamp(root: Profile, name: str) -> str:
     if not isinstance(held, dict) or "by" not in held:
         return ""
     return _("from %(source)s, %(day)s") % {"source": held["by"], "day": str(held.get("at", ""))[:10]}
-
-
-def _suggestions(ids: Sequence[int]) -> list[MergeSuggestion]:
-    return list(
-        MergeSuggestion.objects.filter(
-            Q(first_id__in=ids) | Q(second_id__in=ids), status=SuggestionStatus.OPEN
-        )[:5]
-    )
 
 
 def _next_url(pk: int, items: Sequence[timeline.TimelineItem]) -> str:
