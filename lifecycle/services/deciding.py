@@ -287,13 +287,13 @@ def _write(messages: list[Message], verdicts: list[Verdict], *, now: datetime) -
          WHERE m.id = v.id
         """,
         [
-            [message.pk for message in messages],
-            [str(verdict.decision) for verdict in verdicts],
-            [str(verdict.reason) for verdict in verdicts],
-            [verdict.language for verdict in verdicts],
-            [verdict.run_at for verdict in verdicts],
-            [None if waits else now for waits in held],
-            [verdict.keep_claims for verdict in verdicts],
+            hotpath.array([message.pk for message in messages]),
+            hotpath.array([str(verdict.decision) for verdict in verdicts]),
+            hotpath.array([str(verdict.reason) for verdict in verdicts]),
+            hotpath.array([verdict.language for verdict in verdicts]),
+            hotpath.array([verdict.run_at for verdict in verdicts]),
+            hotpath.array([None if waits else now for waits in held]),
+            hotpath.array([verdict.keep_claims for verdict in verdicts]),
         ],
     )
     copies = [
@@ -309,7 +309,7 @@ def _write(messages: list[Message], verdicts: list[Verdict], *, now: datetime) -
               FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[])
                    AS c(message_id, profile_id, subject, body)
             """,
-            [now, *(list(column) for column in zip(*copies, strict=True))],
+            [now, *(hotpath.array(column) for column in zip(*copies, strict=True))],
         )
 
 
@@ -366,10 +366,10 @@ def _write_deliveries(
                 token,
                 now,
                 now,
-                [parcel.message_id for parcel in parcels],
-                [parcel.contact_id for parcel in parcels],
-                [hashes[parcel.message_id] for parcel in parcels],
-                list(range(offset + 1, offset + 1 + len(parcels))),
+                hotpath.array([parcel.message_id for parcel in parcels]),
+                hotpath.array([parcel.contact_id for parcel in parcels]),
+                hotpath.array([hashes[parcel.message_id] for parcel in parcels]),
+                hotpath.array(list(range(offset + 1, offset + 1 + len(parcels)))),
             ],
         )
     )
