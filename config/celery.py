@@ -6,10 +6,14 @@ its slot (JobSlot). The schedule is this literal; there is no second place to lo
 """
 
 import os
+import signal
 import warnings
+from functools import partial
+from types import FrameType
+from typing import Any
 
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -45,9 +49,17 @@ def _schedule(sender: Celery, **_: object) -> None:
     }
 
 
-@worker_shutting_down.connect
-def _stop(**_: object) -> None:
-    """The tasks in the pool are told, so that they end between two e-mails and not in the middle of one."""
+@worker_ready.connect
+def _tell_tasks_when_the_worker_ends(**_: object) -> None:
+    """The tasks in the pool learn of it at once, so that they end between two e-mails and not in the middle of
+    one. Celery's own signal comes too late for that: after the time it gives them."""
     from crm.kernel import jobs
 
-    jobs.stop()
+    def ending(then: Any, number: int, frame: FrameType | None) -> None:
+        jobs.stop()
+        then(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        then = signal.getsignal(number)
+        if callable(then):
+            signal.signal(number, partial(ending, then))

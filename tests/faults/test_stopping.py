@@ -13,7 +13,7 @@ from config import processes
 from tests.faults.house import MAIL_SECONDS, House, kill
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
-PEOPLE = 240
+PEOPLE = 180
 SECONDS_TO_END = 20
 SLOWLY = 0.15  # so that a task that is asked to end cannot finish all before it must
 
@@ -79,5 +79,5 @@ def expect_told(house: House, release: int, *, most_gaps: int) -> None:
         "SELECT count(*), count(DISTINCT message_id) FROM lifecycle_inboxitem WHERE message_id = ANY(%s)",
         list(messages),
     ) == [(PEOPLE, PEOPLE)]
-    assert house.told_and_thanked(release) == (PEOPLE, PEOPLE, 80, 80)
+    assert house.told_and_thanked(release) == (PEOPLE, PEOPLE, 60, 60)
     house.verify()

@@ -16,7 +16,7 @@ from tests.faults.house import House, kill
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
 PEOPLE = 500
 # After so many accepted e-mails: whom to kill.
-KILLS = ((60, "pool"), (140, "worker"), (230, "child"), (330, "worker"), (420, "child"))
+KILLS = ((60, "pool"), (160, "worker"), (280, "child"), (390, "worker"))
 
 
 @contextlib.contextmanager
