@@ -107,9 +107,7 @@ class Walk:
         people = (self.lin, self.ben, self.ivy)
         events = [self._identify(person) for person in people]
         events += [
-            self._track(
-                person, "Product Viewed", {"product_id": f"tea-{self.run}", "name": "Demo tea 演示茶"}, "view"
-            )
+            self._track(person, "Products Searched", {"query": f"demo tea {self.run}"}, "search")
             for person in people
         ]
         events.append(
