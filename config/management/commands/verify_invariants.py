@@ -24,7 +24,9 @@ class Command(BaseCommand):
             line = f"{'ok  ' if finding.holds else 'FAIL'} {finding.count:>6}  {finding.promise}"
             if not finding.holds:
                 broken += 1
-                line += f": {', '.join(finding.samples)}{', …' if finding.count > len(finding.samples) else ''}"
+                line += (
+                    f": {', '.join(finding.samples)}{', …' if finding.count > len(finding.samples) else ''}"
+                )
             self.stdout.write(line)
         if broken:
             raise CommandError(f"{broken} of {len(invariants.names())} invariants do not hold")
