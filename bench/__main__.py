@@ -1,6 +1,7 @@
 """`python -m bench [name …]`: run benches, print their tables and goal lines, fail when a goal is missed."""
 
 import importlib
+import signal
 import sys
 import time
 
@@ -13,6 +14,8 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no bench named {', '.join(unknown)}; there are: {', '.join(BENCHES)}", file=sys.stderr)
         return 2
+    # Ended from outside, the system that a bench started must end too: turn TERM into an exception.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     goals = []
     for name in names or BENCHES:
         started = time.monotonic()

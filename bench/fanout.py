@@ -145,18 +145,18 @@ from django.db import connection
 from crm.kernel import actors, clock
 from voc.services import releases, tickets
 actor, now = actors.system("bench"), clock.now()
-ticket = tickets.open(title="The lamp flickers", description="", kind="bug", actor=actor, now=now)
+ticket = tickets.open(title="The lamp flickers", actor=actor, now=now)
 with connection.cursor() as cursor:
     cursor.execute(
-        "INSERT INTO voc_ticketfollower (ticket_id, profile_id, role, may_name, created_at) "
-        "SELECT %s, profile_id, 'asked', false, now() FROM crm_identity "
+        "INSERT INTO voc_ticketfollower (ticket_id, profile_id, role, may_name, credit_name, created_at) "
+        "SELECT %s, profile_id, 'reported', false, '', now() FROM crm_identity "
         "WHERE kind = 'user_id' AND value LIKE 'follower-%%' ORDER BY profile_id", [ticket.pk])
     count = cursor.rowcount
     cursor.execute("ANALYZE")
 assert count == {FOLLOWERS}, count
-release = releases.create(version="1.1", title="A calmer light", notes="", actor=actor, now=now)
-releases.add_item(release.pk, ticket_id=ticket.pk, actor=actor, now=now)
-print(json.dumps([str(release.public_id), count]))
+release = releases.create(title="A calmer light", actor=actor, now=now)
+releases.add_items(release.pk, ticket_ids=[ticket.pk], actor=actor, now=now)
+print(json.dumps([str(release.pk), count]))
 """
 STATE = """
 import json

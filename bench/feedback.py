@@ -50,7 +50,7 @@ def run() -> list[Goal]:
                 since = time.perf_counter()
                 get(connection, f"/api/v1/feedback/{made['id']}/similar/", key)
                 looked_up.append(time.perf_counter() - since)
-                post(connection, f"/api/v1/feedback/{made['id']}/open_ticket/", key, {})
+                post(connection, f"/api/v1/feedback/{made['id']}/open-ticket/", key, {})
             if number % 2000 == 1999:
                 say(f"{number + 1:,} reviews, {(number + 1) / (time.perf_counter() - started):,.0f}/s")
         seconds = time.perf_counter() - started

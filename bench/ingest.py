@@ -260,7 +260,12 @@ def run() -> list[Goal]:
 
 
 ACTIVATE = """
-from lifecycle import definitions
+from crm.kernel import actors, clock
+from lifecycle import shipped
+from lifecycle.services import journeys
+actor, now = actors.system("bench"), clock.now()
+journey = journeys.create_from_template(shipped.BROWSED_NOT_BOUGHT, actor=actor, now=now)
+journeys.activate(journey.pk, actor=actor, now=now)
 """
 DESCRIBE = """
 import json
