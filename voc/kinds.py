@@ -70,7 +70,7 @@ registry.register(
                     "{% if ticket.note != '' %}  {{ ticket.note }}\n{% endif %}"
                     "  {{ ticket.url }}\n{% endfor %}\n"
                     "如果还是不对，请打开相应页面告诉我们。\n"
-                    "本次更新的全部内容：{{ release.url }}\n\n"
+                    "本次更新的全部内容：\n{{ release.url }}\n\n"
                     "谢谢您的直言。"
                 ),
             ),

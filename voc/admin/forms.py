@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.auth import get_user_model
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminSelectWidget,
@@ -64,7 +65,7 @@ class TicketForm(forms.Form):
         label=_("Severity"), choices=Severity.choices, initial=Severity.NORMAL, widget=UnfoldAdminSelectWidget
     )
     theme = forms.CharField(
-        label=_("Theme"), required=False, max_length=80, widget=UnfoldAdminTextInputWidget
+        label=pgettext_lazy("ticket", "Theme"), required=False, max_length=80, widget=UnfoldAdminTextInputWidget
     )
     assignee = forms.TypedChoiceField(
         label=_("Assignee"), required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget
