@@ -13,4 +13,7 @@ class KernelConfig(AppConfig):
 
     def ready(self) -> None:
         """Bring the checks and the kernel's own knobs and roles into their registries."""
+        from crm.kernel import lookups
+
+        lookups.register()
         from crm.kernel import checks, role_grants  # noqa: F401

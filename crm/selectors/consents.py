@@ -34,7 +34,7 @@ def allowed(root_ids: Iterable[int], *, purpose: str, channel: str) -> dict[int,
 
 def _newest(profile_ids: list[int], purpose: str, channel: str) -> list[tuple[int, bool]]:
     return list(
-        ConsentRecord.objects.filter(profile_id__in=profile_ids, purpose=purpose, channel=channel)
+        ConsentRecord.objects.filter(profile_id__any=profile_ids, purpose=purpose, channel=channel)
         .order_by("profile_id", "purpose", "channel", "-occurred_at", "-pk")
         .distinct("profile_id", "purpose", "channel")
         .values_list("profile_id", "granted")
@@ -44,7 +44,7 @@ def _newest(profile_ids: list[int], purpose: str, channel: str) -> list[tuple[in
 def _suppressed_roots(root_of: dict[int, int], purpose: str, channel: str) -> set[int]:
     """Roots with a suppressed address: most restrictive, one suppressed address silences the channel."""
     rows = list(
-        ContactPoint.objects.filter(profile_id__in=list(root_of), channel=channel).values_list(
+        ContactPoint.objects.filter(profile_id__any=list(root_of), channel=channel).values_list(
             "profile_id", "value_hash"
         )
     )

@@ -33,7 +33,7 @@ def deliverable(root_ids: Iterable[int], channel: str) -> dict[int, Address]:
     sets = profiles.id_sets(set(root_ids))
     root_of = {member: root for root, members in sets.items() for member in members}
     rows = (
-        ContactPoint.objects.filter(profile_id__in=list(root_of), channel=channel, bounced_at=None)
+        ContactPoint.objects.filter(profile_id__any=list(root_of), channel=channel, bounced_at=None)
         .filter(Q(verified_at__isnull=False) | Q(origin__in=TRUSTED_ORIGINS))
         .values_list("pk", "profile_id", "channel", "value", "value_hash", "verified_at", "is_primary")
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
@@ -45,12 +44,10 @@ def id_sets(root_ids: Iterable[int]) -> dict[int, list[int]]:
     if not sets:
         return {}
     # One array instead of hundreds of parameters: this runs several times per batch of messages.
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT merged_into_id, id FROM crm_profile WHERE merged_into_id = ANY(%s)", [list(sets)]
-        )
-        for root_id, member in cursor.fetchall():
-            sets[root_id].append(member)
+    for root_id, member in Profile.objects.filter(merged_into_id__any=sets).values_list(
+        "merged_into_id", "pk"
+    ):
+        sets[root_id].append(member)
     return {root_id: sorted(ids) for root_id, ids in sets.items()}
 
 

@@ -87,7 +87,7 @@ def merge(
 
 def join_automatically(pairs: Sequence[tuple[int, int]], *, actor: Actor, now: datetime) -> list[MergeRecord]:
     """Join (winner, loser) roots that share an identifier. The caller holds their locks."""
-    rows = profiles.lock_roots([profile_id for pair in pairs for profile_id in pair])
+    rows = profiles.lock_roots([profile_id for pair in pairs for profile_id in pair], wide=True)
     records = []
     for winner_id, loser_id in pairs:
         winner, loser = rows[winner_id], rows[loser_id]
@@ -107,7 +107,7 @@ def undo(merge_id: int, *, actor: Actor, now: datetime) -> MergeRecord:
         record = MergeRecord.objects.filter(pk=merge_id).first()
         if record is None:
             raise NotFound(_("There is no such merge."))
-        root = profiles.lock_roots([record.loser_id])[record.loser_id]
+        root = profiles.lock_roots([record.loser_id], wide=True)[record.loser_id]
         changed = MergeRecord.objects.filter(pk=merge_id, undone_at=None).update(
             undone_at=now, undone_by=str(actor)
         )
@@ -150,7 +150,7 @@ def decide_suggestion(suggestion_id: int, *, accept: bool, actor: Actor, now: da
 
 def _pair(winner_id: int, loser_id: int) -> tuple[Profile, Profile]:
     """Both roots, locked; refuses what cannot be merged."""
-    rows = profiles.lock_roots([winner_id, loser_id])
+    rows = profiles.lock_roots([winner_id, loser_id], wide=True)
     if winner_id not in rows or loser_id not in rows:
         raise NotFound(_("There is no such person."))
     winner, loser = rows[winner_id], rows[loser_id]

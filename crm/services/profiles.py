@@ -65,12 +65,13 @@ def resolve(
     return root_id
 
 
-def lock_roots(ids: Iterable[int]) -> dict[int, Profile]:
+def lock_roots(ids: Iterable[int], *, wide: bool = False) -> dict[int, Profile]:
     """Each given id with its live root, row-locked in id order. Call inside a transaction.
 
     Roots may change while we wait. Then the locks are given back by a savepoint and taken anew, still in id order:
     holding some while asking for others is how deadlocks begin. Unknown ids are left out. FOR NO KEY UPDATE:
-    writers of rows that merely refer to the profile are not held up.
+    writers of rows that merely refer to the profile are not held up. Traits, sources and search tokens are loaded
+    only with `wide`: most callers lock hundreds of people to look at three values.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("lock_roots holds its locks only inside a transaction")
@@ -78,8 +79,10 @@ def lock_roots(ids: Iterable[int]) -> dict[int, Profile]:
     root_of = _roots(wanted)
     while True:
         savepoint = transaction.savepoint()
-        rows = Profile.objects.select_for_update(no_key=True).filter(pk__in=set(root_of.values()))
-        locked = {row.pk: row for row in rows.order_by("pk")}
+        rows = Profile.objects.select_for_update(no_key=True)
+        if not wide:
+            rows = rows.defer("traits", "value_sources", "search_tokens")
+        locked = {row.pk: row for row in rows.filter(pk__any=set(root_of.values())).order_by("pk")}
         found = _roots(wanted)
         if found == root_of:
             transaction.savepoint_commit(savepoint)
@@ -89,7 +92,7 @@ def lock_roots(ids: Iterable[int]) -> dict[int, Profile]:
 
 
 def _roots(ids: list[int]) -> dict[int, int]:
-    return dict(Profile.objects.filter(pk__in=ids).values_list("pk", Coalesce("merged_into_id", "pk")))
+    return dict(Profile.objects.filter(pk__any=ids).values_list("pk", Coalesce("merged_into_id", "pk")))
 
 
 def refuse_erased(profile: Profile) -> None:

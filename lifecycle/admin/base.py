@@ -34,10 +34,10 @@ class PageAdmin(ServiceAdmin):
         if object_id is None:
             raise PermissionDenied
         row = self.get_object(request, object_id)
-        if row is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if not self.has_view_permission(request, row):
             raise PermissionDenied
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if request.method == "POST":
             return self._act(request, row)
         return self.render(request, self.page_template, self.page_context(request, row), row=row)

@@ -69,7 +69,9 @@ class MessageTemplateAdmin(PageAdmin):
         extra_context: Any = None,
     ) -> HttpResponse:
         """The page of the row's kind and language."""
-        row = self.get_object(request, object_id) if object_id else None
+        if object_id is None or not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, object_id)
         if row is None:
             return HttpResponseRedirect(self.list_url())
         return HttpResponseRedirect(f"{self.list_url()}?kind={row.kind}&language={row.language}")

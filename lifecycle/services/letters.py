@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
 from django.conf import settings
 
 from crm.kernel import knobs, tokens
@@ -33,6 +34,8 @@ def envelope_for(
         address=address.value,
         subject=rendered.subject,
         body=rendered.body,
+        shared_body=rendered.shared_body,
+        words=rendered.words,
         language=rendered.language,
         date=date,
         inbox_url="" if kind.to == "contact" else _Links(root_id)["inbox"],
@@ -43,20 +46,25 @@ def envelope_for(
 def render_for(kind: MessageKind, root: Any, context: dict[str, Any]) -> rendering.Rendered:
     """Render for this reader: their language and zone, else the organisation's. Raises TemplateFault."""
     default = knobs.get("lifecycle.default_language")
-    values = {
-        "person": {
-            "name": root.display_name,
-            "family_name": root.family_name,
-            "given_name": root.given_name,
-        },
-        "organisation": {"name": knobs.get("lifecycle.organisation_name")},
-        "links": _Links(root.pk),
-        **context,
-    }
+    organisation = knobs.get("lifecycle.organisation_name")
+    words = {"name": root.display_name, "family_name": root.family_name, "given_name": root.given_name}
+    values = {"organisation": {"name": organisation}, **context}
+    language = root.language or default
     zone = quiet_hours.zone_of(root.time_zone).key
-    return rendering.render(
-        kind, values, language=root.language or default, time_zone=zone, default_language=default
-    )
+    if "person" not in context and "links" not in context:
+        shared = rendering.render_shared(
+            kind,
+            values,
+            words=words,
+            key=(orjson.dumps(context, option=orjson.OPT_SORT_KEYS), organisation),
+            language=language,
+            time_zone=zone,
+            default_language=default,
+        )
+        if shared is not None:
+            return shared
+    values = {"person": words, "links": _Links(root.pk), **values}
+    return rendering.render(kind, values, language=language, time_zone=zone, default_language=default)
 
 
 class _Links(Mapping[str, str]):

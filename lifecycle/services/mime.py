@@ -42,6 +42,8 @@ class Envelope:
     inbox_url: str = ""
     unsubscribe_url: str = ""
     sender: str = field(default="")
+    shared_body: str = ""
+    words: tuple[tuple[str, str], ...] = ()
 
     @property
     def reference(self) -> str:
@@ -132,9 +134,24 @@ def _html(envelope: Envelope) -> tuple[bytes, bool]:
         foot.append(f'<a href="{escape(envelope.inbox_url)}">{escape(words.inbox)}</a>')
     if envelope.unsubscribe_url:
         foot.append(f'<a href="{escape(envelope.unsubscribe_url)}">{escape(words.unsubscribe)}</a>')
-    body = _paragraphs(envelope.body).encode("ascii", "xmlcharrefreplace")
+    if envelope.shared_body:
+        body = _shared_paragraphs(envelope.shared_body)
+        for mark, word in envelope.words:
+            body = body.replace(_ascii(mark), _ascii(escape(word)))
+    else:
+        body = _ascii(_paragraphs(envelope.body))
     links = b" \r\n".join(link.encode("ascii", "xmlcharrefreplace") for link in foot)
     return b"".join((before, body, middle, links, after)), _fits(body) and _fits(links)
+
+
+@lru_cache(maxsize=64)
+def _shared_paragraphs(text: str) -> bytes:
+    """The paragraphs of a body that many readers share, their own words still marked."""
+    return _ascii(_paragraphs(text))
+
+
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "xmlcharrefreplace")
 
 
 def _paragraphs(text: str) -> str:

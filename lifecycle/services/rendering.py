@@ -6,8 +6,10 @@ value can ever bring markup of its own. A value that is missing raises TemplateF
 
 from __future__ import annotations
 
+import re
 import time
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +40,9 @@ class Rendered:
     subject: str
     body: str
     language: str
+    # A body shared by many readers, with marks where their own words go, and those words; see `render_shared`.
+    shared_body: str = ""
+    words: tuple[tuple[str, str], ...] = ()
 
 
 _SEAM: Final = "\x1e\x1f\x1e"  # control characters that no text holds
@@ -75,6 +80,68 @@ def render(
         except Exception as error:  # whatever a template does must not reach its neighbours
             fault = error
     raise TemplateFault(type(fault).__name__)
+
+
+# Private-use characters: no control characters, in no text people write, and kept by every step of rendering.
+_MARKS: Final = {
+    name: f"\ue001{number}\ue002" for number, name in enumerate(("name", "family_name", "given_name"))
+}
+# How a template may use a person's words and still be rendered once for many: printed as they are, asked for emptiness.
+_PLAIN_USE: Final = re.compile(
+    r"\{\{-?\s*person\.(?:name|family_name|given_name)\s*-?\}\}"
+    r"|\{%-?\s*(?:if|elsif|unless)\s+person\.(?:name|family_name|given_name)\s*[!=]=\s*(?:''|\"\")\s*-?%\}"
+)
+_CODE: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_shared: OrderedDict[tuple[Any, ...], Rendered] = OrderedDict()
+SHARED_KEPT: Final = 256
+
+
+def render_shared(
+    kind: MessageKind,
+    context: Mapping[str, Any],
+    *,
+    words: Mapping[str, str],
+    key: tuple[Any, ...],
+    language: str,
+    time_zone: str,
+    default_language: str = "en",
+) -> Rendered | None:
+    """As `render`, for a context that many readers share but for their own `words` (name, family_name, given_name).
+
+    The templates run once per `key` (all else that the text depends on) with marks in place of the words; per reader
+    only the marks are replaced. None when a template does more with a person than print their words or ask whether
+    there are any: then each reader needs a rendering of their own. Raises TemplateFault.
+    """
+    chosen, templates = _choose(kind, language, default_language)
+    if not all(_is_plain(template.subject + template.body) for template in templates):
+        return None
+    if any("\ue001" in word for word in words.values()):
+        return None
+    full = (key, kind.code, chosen, time_zone, tuple(templates), *(bool(words[name]) for name in _MARKS))
+    found = _shared.get(full)
+    if found is None:
+        marked = {name: mark if words[name] else "" for name, mark in _MARKS.items()}
+        values = {**context, "person": marked}
+        found = render(
+            kind, values, language=language, time_zone=time_zone, default_language=default_language
+        )
+        _shared[full] = found
+        if len(_shared) > SHARED_KEPT:
+            _shared.popitem(last=False)
+    subject, body = found.subject, found.body
+    own = []
+    for name, mark in _MARKS.items():
+        if words[name] and (mark in body or mark in subject):
+            subject = subject.replace(mark, one_line(words[name]))
+            body = body.replace(mark, words[name])
+            own.append((mark, words[name]))
+    return Rendered(subject[:MAX_SUBJECT], body, found.language, found.body, tuple(own))
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(source: str) -> bool:
+    code = _CODE.findall(_PLAIN_USE.sub("", source))
+    return not any("person" in piece or "links" in piece for piece in code)
 
 
 def forget() -> None:
