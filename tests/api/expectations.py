@@ -134,6 +134,11 @@ MODELS = {
     "crm.suppression": (READERS, NOBODY, NOBODY, NOBODY),
     "kernel.actionlog": (LEADS, NOBODY, NOBODY, NOBODY),
     "kernel.pendingreaction": (LEADS, NOBODY, NOBODY, NOBODY),
+    "lifecycle.delivery": (READERS, NOBODY, NOBODY, NOBODY),
+    "lifecycle.enrolment": (READERS, READERS, NOBODY, NOBODY),
+    "lifecycle.journey": (READERS, READERS, LEADS, NOBODY),
+    "lifecycle.messagetemplate": (READERS, READERS, NOBODY, NOBODY),
+    "lifecycle.outboundmessage": (READERS, READERS, NOBODY, NOBODY),
     "members.pointsaccount": (READERS, READERS, NOBODY, NOBODY),
     "members.pointsentry": (READERS, NOBODY, NOBODY, NOBODY),
     "voc.feedback": (READERS, READERS, AGENTS, NOBODY),
@@ -142,6 +147,13 @@ MODELS = {
 }
 # The buttons on a row's page: (model, action) -> roles that may press it.
 BUTTONS = {
+    ("lifecycle.journey", "activate"): LEADS,
+    ("lifecycle.journey", "pause"): LEADS,
+    ("lifecycle.journey", "archive"): LEADS,
+    ("lifecycle.journey", "definition"): LEADS,
+    ("lifecycle.journey", "numbers"): LEADS,
+    ("lifecycle.outboundmessage", "retry"): LEADS,
+    ("lifecycle.outboundmessage", "cancel"): LEADS,
     ("voc.feedback", "open"): AGENTS,
     ("voc.feedback", "attach"): AGENTS,
     ("voc.feedback", "dismiss"): AGENTS,
@@ -187,3 +199,20 @@ OPEN = {
     "portal-preferences": {"GET": 405, "POST": 404},
     "portal-confirm": {"GET": 404, "POST": 404},
 }
+
+# Bodies that name a row which nobody has: always 404, and nothing is written. `{…}` are ids that exist.
+NOWHERE = "0199aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
+FOREIGN_BODIES = (
+    ("POST", "feedback/{feedback}/attach/", {"ticket": 987_654_321}),
+    ("POST", "feedback/{feedback}/open-ticket/", {"title": "A", "assignee": 987_654_321}),
+    ("POST", "tickets/", {"title": "A", "assignee": 987_654_321}),
+    ("PATCH", "tickets/{ticket}/", {"assignee": 987_654_321}),
+    ("POST", "tickets/{ticket}/merge/", {"into": 987_654_321}),
+    ("POST", "tickets/{ticket}/follow/", {"profile": NOWHERE}),
+    ("POST", "releases/{release}/items/", {"tickets": [987_654_321]}),
+    ("POST", "releases/{release}/remove-item/", {"ticket": 987_654_321}),
+    ("POST", "profiles/{profile_public}/merge/", {"other": NOWHERE}),
+    ("POST", "profiles/{profile_public}/preview-merge/", {"other": NOWHERE}),
+    ("POST", "points/accounts/credit/", {"profile": NOWHERE, "amount": 5, "key": "a"}),
+    ("POST", "points/accounts/debit/", {"profile": NOWHERE, "amount": 5, "key": "b"}),
+)

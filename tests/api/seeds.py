@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from crm.kernel import actors, clock
 from crm.services import profiles, sources
+from lifecycle import registry, shipped
+from lifecycle.services import journeys, messages
 from voc.services import feedback, releases, tickets
 
 ACTOR = actors.system("test")
@@ -21,6 +23,8 @@ class Seeds:
     feedback: int
     release: int
     source: int
+    journey: int
+    outboundmessage: int
 
     def path_id(self, path: str) -> object:
         """The id that makes a path of the API meet a row; None where there is nothing to meet."""
@@ -32,6 +36,8 @@ class Seeds:
             "releases": self.release,
             "sources": self.source,
             "knobs": "crm.future_days",
+            "journeys": self.journey,
+            "messages": self.outboundmessage,
         }.get(noun)
 
 
@@ -49,5 +55,13 @@ def seed() -> Seeds:
     ticket = tickets.open(title="Gift note is lost", actor=ACTOR, now=now)
     release = releases.create(title="1.0", actor=ACTOR, now=now)
     source = sources.create("fuzz source", trust="server", actor=ACTOR, now=now)
+    journey = journeys.create_from_template(next(iter(shipped.TEMPLATES)), name="Seed", actor=ACTOR, now=now)
+    kind = registry.all_kinds()[0]
+    queued = messages.queue(
+        [messages.Item(kind.code, profile, "seed", dict(kind.variables))], actor=ACTOR, now=now
+    )
     public = Profile.objects.values_list("public_id", flat=True).get(pk=profile)
-    return Seeds(profile, str(public), ticket.pk, voice.pk, release.pk, source.pk)
+    return Seeds(
+        profile, str(public), ticket.pk, voice.pk, release.pk, source.pk,
+        journey.pk, next(iter(queued.values())),
+    )  # fmt: skip

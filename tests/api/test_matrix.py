@@ -20,6 +20,7 @@ from django.test import Client
 from django.urls import reverse
 
 from crm.kernel import actors, clock, roles
+from crm.kernel.models import ActionLog
 from crm.services import sources
 from crm.states import Trust
 from tests.api import expectations as expected
@@ -167,6 +168,19 @@ def test_a_revoked_or_invented_key_opens_nothing(api_key):
     for invented in ("rx_0_0", "rx__", "x", "rx_" + "a" * 5000, "rx_é_ü"):
         header = {"HTTP_AUTHORIZATION": f"Bearer {invented}"}
         assert Client(raise_request_exception=False).get("/api/v1/tickets/", **header).status_code == 401
+
+
+def test_unknown_ids_in_bodies_are_not_found_and_nothing_is_written(staff):
+    rows = seed()
+    logged = ActionLog.objects.count()
+    wrong = []
+    for method, path, body in expected.FOREIGN_BODIES:
+        address = "/api/v1/" + path.format(**{name: getattr(rows, name) for name in rows.__slots__})
+        answer = staff["admin"].generic(method, address, json.dumps(body), content_type="application/json")
+        if answer.status_code != 404:
+            wrong.append(f"{method} {path}: {answer.status_code} {answer.content[:200]!r}")
+    assert not wrong, "\n".join(wrong)
+    assert ActionLog.objects.count() == logged
 
 
 def test_a_session_without_the_csrf_token_writes_nothing(staff):

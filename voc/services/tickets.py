@@ -379,5 +379,5 @@ def _assignee(user_id: int | None) -> int | None:
     if user_id is None:
         return None
     if not get_user_model().objects.filter(pk=user_id, is_staff=True, is_active=True).exists():
-        raise Invalid(_("There is no such member of staff."), code="no_such_user", field="assignee")
+        raise NotFound(_("There is no such member of staff."), code="no_such_user", field="assignee")
     return user_id
