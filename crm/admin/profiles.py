@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST
 from crm.kernel import clock, surfaces
 from crm.kernel.admin import ServiceAdmin, call_service, request_actor
 from crm.kernel.errors import DomainError, Invalid
+from crm.kernel.templatetags.actors import actor_words
 from crm.models import MergeSuggestion, Profile
 from crm.selectors import consents, contacts, timeline
 from crm.selectors import profiles as profile_selectors
@@ -216,7 +217,10 @@ def _stamp(root: Profile, name: str) -> str:
     held = root.value_sources.get(name)
     if not isinstance(held, dict) or "by" not in held:
         return ""
-    return _("from %(source)s, %(day)s") % {"source": held["by"], "day": str(held.get("at", ""))[:10]}
+    return _("from %(source)s, %(day)s") % {
+        "source": actor_words(held["by"]),
+        "day": str(held.get("at", ""))[:10],
+    }
 
 
 def _next_url(pk: int, items: Sequence[timeline.TimelineItem]) -> str:

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from crm.states import MergeCause, SuggestionStatus
+from crm.states import IdentifierKind, MergeCause, SuggestionStatus
 
 
 class Identity(models.Model):
@@ -42,6 +42,11 @@ class Identity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.pk}"
+
+    @property
+    def kind_label(self) -> str:
+        """What staff read for its kind; an external kind is its own label."""
+        return str(IdentifierKind(self.kind).label) if self.kind in IdentifierKind.values else self.kind
 
 
 @pghistory.track()

@@ -1,0 +1,24 @@
+"""Who did it, as staff read it."""
+
+from django import template
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+register = template.Library()
+
+WORDS = {
+    "staff": pgettext_lazy("actor", "Staff"),
+    "api_key": _("API key"),
+    "person": pgettext_lazy("actor", "Person"),
+    "source": pgettext_lazy("actor", "Source"),
+    "system": pgettext_lazy("actor", "Automatic"),
+    "reaction": pgettext_lazy("actor", "Automatic"),
+}
+
+
+@register.filter
+def actor_words(text: str) -> str:
+    """`staff:12` as “Staff 12”; what is no actor stays as it is."""
+    kind, _colon, ident = str(text).partition(":")
+    words = WORDS.get(kind)
+    return f"{words} {ident}" if words and ident else str(text)
