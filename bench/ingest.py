@@ -89,6 +89,8 @@ def post_all(port: int, requests: list[bytes], barrier: Any, expect: bytes) -> N
                 raise SystemExit("the server closed the connection")
             answer += part
         head, _, body = answer.partition(b"\r\n\r\n")
+        if b"content-length:" not in head.lower():
+            raise SystemExit(f"unexpected answer: {answer[:500]!r}")
         length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         while len(body) < length:
             body += connection.recv(65536)

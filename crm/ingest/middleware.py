@@ -28,4 +28,8 @@ class DoorFirst:
         except Resolver404:
             return self.get_response(request)
         request.resolver_match = match
-        return match.func(request, *match.args, **match.kwargs)
+        response = match.func(request, *match.args, **match.kwargs)
+        # What CommonMiddleware does for pages: without a length the answer would be chunked.
+        if not response.streaming:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response

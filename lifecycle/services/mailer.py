@@ -24,7 +24,6 @@ from lifecycle.services.mime import Envelope
 TIMEOUT_SECONDS: Final = 20
 MESSAGES_PER_CONNECTION: Final = 10_000
 REST_SECONDS: Final = 10.0
-_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
 class Answer(Enum):
@@ -117,7 +116,7 @@ class Mailer:
     def _send_raw(self, envelope: Envelope) -> Outcome:
         content = envelope.as_bytes()
         if b"\n." in content:
-            content = _DOT.sub(b"..", content)
+            content = content.replace(b"\n.", b"\n..")
         smtp = self._smtp
         handed_over = False
         try:
