@@ -58,6 +58,16 @@ class MessageKind:
         return self.message_class == MessageClass.TRANSACTIONAL
 
     @property
+    def class_label(self) -> Any:
+        """Its class as staff read it."""
+        return MessageClass(self.message_class).label
+
+    @property
+    def channel_labels(self) -> list[Any]:
+        """Its channels as staff read them."""
+        return [Channel(channel).label for channel in self.channels]
+
+    @property
     def consent_purpose(self) -> str:
         """The purpose whose consent is read; empty for transactional messages."""
         if self.is_transactional:

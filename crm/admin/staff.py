@@ -31,8 +31,9 @@ def permission_words(permission: Permission) -> str:
     verb = VERBS.get(permission.codename.removesuffix(f"_{kind.model}"))
     return " | ".join(
         (
-            str(apps.get_app_config(kind.app_label).verbose_name) if model else kind.app_label,
-            str(model._meta.verbose_name) if model else kind.model,
+            # Again through gettext: packages that name themselves in plain English are in our second catalogue.
+            gettext(str(apps.get_app_config(kind.app_label).verbose_name)) if model else kind.app_label,
+            gettext(str(model._meta.verbose_name)) if model else kind.model,
             str(verb) if verb else gettext(permission.name),
         )
     )

@@ -174,7 +174,7 @@ class DeliveryAdmin(ServiceAdmin):
     """E-mails one by one: attempts, answers of the mail server, gaps."""
 
     list_display = [
-        "message",
+        "shown_message",
         "channel",
         "shown_status",
         "attempts",
@@ -187,9 +187,14 @@ class DeliveryAdmin(ServiceAdmin):
     list_select_related = ["message"]
     ordering = ["-id"]
     fields = [
-        "message", "channel", "status", "attempts", "error", "gaps", "gap_at", "next_attempt_at", "created_at",
+        "shown_message", "channel", "status", "attempts", "error", "gaps", "gap_at", "next_attempt_at", "created_at",
         "settled_at",
     ]  # fmt: skip
+
+    @display(description=gettext_lazy("Message"))
+    def shown_message(self, row: Delivery) -> str:
+        """Which message it carries, by the human name of its kind."""
+        return f"{message_reads.kind_label(row.message.kind)} #{row.message_id}"
 
     @display(description=gettext_lazy("Status"), label=STATUS_TONES)
     def shown_status(self, row: Delivery) -> tuple[str, Any]:
