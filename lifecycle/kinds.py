@@ -1,8 +1,10 @@
 """What lifecycle itself can send, and the touchpoints it records."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from crm import registry as touchpoint_registry
+from crm.registry import register_properties
 from crm.states import Channel, MessageClass
 from lifecycle import registry
 from lifecycle.registry import MessageKind, Template
@@ -109,4 +111,15 @@ registry.register(
             ),
         },
     )
+)
+
+register_properties(
+    {
+        "message_id": pgettext_lazy("property", "message"),
+        "message_kind": pgettext_lazy("property", "kind of message"),
+        "subject_key": pgettext_lazy("property", "about"),
+        "journey_id": pgettext_lazy("property", "journey"),
+        "enrolment_id": pgettext_lazy("property", "enrolment"),
+        "arm": pgettext_lazy("property", "group"),
+    }
 )

@@ -154,7 +154,7 @@ class OutboundMessageAdmin(PageAdmin):
         if kind is None:
             return None
         try:
-            return letters.render_for(kind, row.profile, row.context)
+            return letters.render_for(kind, root=row.profile, context=row.context)
         except rendering.TemplateFault:
             return None
 

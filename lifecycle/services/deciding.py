@@ -213,7 +213,7 @@ def _verdict(
         return Verdict(Decision.DROPPED, Reason.DUPLICATE, root_id=root.pk)
     address, refusal = None, ""
     if Channel.EMAIL in kind.channels:
-        address, refusal = gates_read.address_for(gates, kind, root.pk, message.context)
+        address, refusal = gates_read.address_for(gates, kind=kind, root_id=root.pk, context=message.context)
     # What we owe somebody can always be read in their inbox; an offer or a greeting goes by consent or not at all.
     to_inbox = Channel.IN_APP in kind.channels and (not refusal or kind.message_class not in CAPPED_CLASSES)
     if not refusal and waits_for_morning(kind):
@@ -225,7 +225,7 @@ def _verdict(
     rendered = None
     if not refusal or to_inbox:
         try:
-            rendered = letters.render_for(kind, root, message.context)
+            rendered = letters.render_for(kind, root=root, context=message.context)
         except rendering.TemplateFault as fault:
             logger.warning("message %s cannot be rendered: %s", message.pk, fault)
             return Verdict(
@@ -329,7 +329,12 @@ def _write_deliveries(
             continue
         kind = registry.get(message.kind)
         envelope = letters.envelope_for(
-            message.pk, verdict.root_id, kind, verdict.address, verdict.rendered, date
+            message.pk,
+            root_id=verdict.root_id,
+            kind=kind,
+            address=verdict.address,
+            rendered=verdict.rendered,
+            date=date,
         )
         parcels.append(
             Parcel(

@@ -107,7 +107,7 @@ def leave(facts: Sequence[Fact], *, now: datetime) -> int:
         for row in rows:
             plan = running.definition_of(row.version_id)
             for fact in by_root[root_of[row.profile_id]]:
-                move = walking.leaving_move(row, plan, fact)
+                move = walking.leaving_move(row, plan=plan, fact=fact)
                 if move is not None:
                     moves.append(move)
                     break
@@ -302,7 +302,9 @@ def _advance_group(group: list[tuple[int, int, int]], *, token: uuid.UUID, now: 
             elif row.run_at is not None and row.run_at < stale:
                 moves.append(walking.exited(row, ExitCause.EXPIRED))
             else:
-                moves.append(walking.walk(row, plan, answers, root_id=roots[row.profile_id].pk, now=now))
+                moves.append(
+                    walking.walk(row, plan=plan, answers=answers, root_id=roots[row.profile_id].pk, now=now)
+                )
         _write(moves, now=now)
         _cancel(
             [move for move in moves if move.status in (EnrolmentStatus.CONVERTED, EnrolmentStatus.EXITED)],

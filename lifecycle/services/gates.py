@@ -77,7 +77,7 @@ def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, An
     )
 
 
-def address_for(gates: Gates, kind: MessageKind, root_id: int, context: dict[str, Any]) -> tuple[Any, str]:
+def address_for(gates: Gates, *, kind: MessageKind, root_id: int, context: dict[str, Any]) -> tuple[Any, str]:
     """The address to use, or None and the reason why there is none we may use."""
     if kind.to == "contact":
         address = gates.by_contact.get(int(context.get("contact_id", 0)))

@@ -18,6 +18,7 @@ from lifecycle.services.mime import Envelope
 
 def envelope_for(
     message_id: int,
+    *,
     root_id: int,
     kind: MessageKind,
     address: contacts.Address,
@@ -43,7 +44,7 @@ def envelope_for(
     )
 
 
-def render_for(kind: MessageKind, root: Any, context: dict[str, Any]) -> rendering.Rendered:
+def render_for(kind: MessageKind, *, root: Any, context: dict[str, Any]) -> rendering.Rendered:
     """Render for this reader: their language and zone, else the organisation's. Raises TemplateFault."""
     default = knobs.get("lifecycle.default_language")
     organisation = knobs.get("lifecycle.organisation_name")

@@ -3,7 +3,7 @@
 A run holds a lease over its deliveries and points at the one in flight. Before each e-mail the pointer moves on
 and is committed: one tiny write that settles the previous one and marks the next. After a crash, whoever finds
 the lease expired reads the pointer: what is behind it went out, what is ahead of it did not, and the one under
-it is a gap: logged, counted, and then up to the policy of its kind (once more, or never).
+it is a gap: logged, counted, and then up to the policy of its kind (again, or never).
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ RUN_SECONDS: Final = 20.0
 FIRST_BACKOFF: Final = timedelta(minutes=1)
 LONGEST_BACKOFF: Final = timedelta(hours=4)
 UNREACHABLE_PAUSE: Final = timedelta(seconds=60)
-MAX_GAPS: Final = 1
+# A server that takes the content and hangs up is tried once more; when we died ourselves, as often as any claim.
+BROKEN_TRIES: Final = 1
+CRASH_TRIES: Final = 5
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ def recover(*, now: datetime) -> int:
             if in_flight:
                 for delivery in claimed.filter(position=position).select_related("message"):
                     gaps += 1
-                    _open_gap(delivery, now=now)
+                    _open_gap(delivery, tries=CRASH_TRIES, now=now)
             Delivery.objects.filter(run=token, status=DeliveryStatus.CLAIMED).update(
                 status=DeliveryStatus.QUEUED, run=None, next_attempt_at=now
             )
@@ -163,7 +165,7 @@ def _claim_retry(
         return _fail(delivery, Reason.ERASED, now=now)
     if now - delivery.created_at > timedelta(hours=knobs.get("lifecycle.give_up_hours")):
         return _fail(delivery, Reason.GAVE_UP, now=now)
-    address, refusal = gates_read.address_for(gates, kind, root.pk, message.context)
+    address, refusal = gates_read.address_for(gates, kind=kind, root_id=root.pk, context=message.context)
     if address is None:
         return _fail(delivery, refusal, now=now)
     if deciding.waits_for_morning(kind):
@@ -172,11 +174,13 @@ def _claim_retry(
             Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=morning)
             return None
     try:
-        rendered = letters.render_for(kind, root, message.context)
+        rendered = letters.render_for(kind, root=root, context=message.context)
     except rendering.TemplateFault:
         Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=now + deciding.TEMPLATE_RETRY)
         return None
-    envelope = letters.envelope_for(message.pk, root.pk, kind, address, rendered, date)
+    envelope = letters.envelope_for(
+        message.pk, root_id=root.pk, kind=kind, address=address, rendered=rendered, date=date
+    )
     batch.parcels.append(
         Parcel(
             message_id=message.pk,
@@ -273,7 +277,7 @@ def _settle_other(
         if delivery is None:
             raise LeaseLost
         if outcome.answer is Answer.UNKNOWN:
-            _open_gap(delivery, now=now)
+            _open_gap(delivery, tries=BROKEN_TRIES, now=now)
             result.waiting += 1
         elif outcome.answer is Answer.UNREACHABLE:
             # not this message's fault: the attempt does not count
@@ -322,11 +326,11 @@ def _fail(
     )
 
 
-def _open_gap(delivery: Delivery, *, now: datetime) -> None:
+def _open_gap(delivery: Delivery, *, tries: int, now: datetime) -> None:
     """It may have been handed over. Say so, count it, and follow the policy of its kind."""
     kind = registry.find(delivery.message.kind)
     gaps = delivery.gaps + 1
-    again = kind is not None and kind.resend_unknown and gaps <= MAX_GAPS
+    again = kind is not None and kind.resend_unknown and gaps <= tries
     logger.warning(
         "delivery %s of message %s: fate unknown (gap %s), %s",
         delivery.pk, delivery.message_id, gaps, "sent once more" if again else "not sent again",

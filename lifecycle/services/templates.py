@@ -105,7 +105,9 @@ def check(kind: MessageKind, *, language: str, subject: str, body: str) -> Previ
         for name, source in (("subject", subject), ("body", body))
     }
     return Preview(
-        rendering.one_line(rendered["subject"]), rendered["body"].strip() + "\n", lint(kind, subject, body)
+        rendering.one_line(rendered["subject"]),
+        rendered["body"].strip() + "\n",
+        lint(kind, subject=subject, body=body),
     )
 
 
@@ -127,7 +129,7 @@ def variable_names(kind: MessageKind) -> list[str]:
     return sorted(_names(sample_context(kind)))
 
 
-def lint(kind: MessageKind, subject: str, body: str) -> tuple[str, ...]:
+def lint(kind: MessageKind, *, subject: str, body: str) -> tuple[str, ...]:
     """Advice on tone. Never refuses: staff know their people."""
     advice = []
     text = f"{subject}\n{body}".lower()

@@ -33,7 +33,7 @@ def subject_key(journey_id: int, entry_key: str) -> str:
     return f"journey:{journey_id}:{entry_key}"
 
 
-def leaving_move(row: Enrolment, plan: Definition, fact: Fact) -> Move | None:
+def leaving_move(row: Enrolment, *, plan: Definition, fact: Fact) -> Move | None:
     """What this fact means for somebody on the way, or for somebody through within the goal's window."""
     occurred_at = fact.occurred_at
     if occurred_at is None or occurred_at < row.entered_at:
@@ -96,7 +96,7 @@ class Answers:
         return any(item.occurred_at >= since and cue.matches(item.kind, item.properties) for item in items)
 
 
-def walk(row: Enrolment, plan: Definition, answers: Answers, *, root_id: int, now: datetime) -> Move:
+def walk(row: Enrolment, *, plan: Definition, answers: Answers, root_id: int, now: datetime) -> Move:
     """Run steps until one waits or the journey ends. Jumps go forwards only, so this ends."""
     move = Move(row)
     step_id = row.step

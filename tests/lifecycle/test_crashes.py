@@ -173,10 +173,10 @@ def test_a_message_that_kills_five_workers_fails_and_its_neighbours_go(
     queue(readers)
     honest = letters.render_for
 
-    def poison(kind: Any, root: Any, context: Any) -> Any:
+    def poison(kind: Any, *, root: Any, context: Any) -> Any:
         if root.pk == readers[1]:
             raise Killed
-        return honest(kind, root, context)
+        return honest(kind, root=root, context=context)
 
     monkeypatch.setattr(letters, "render_for", poison)
     kills = 0

@@ -136,13 +136,13 @@ def test_dates_are_the_readers(person: Callable[..., int]) -> None:
 
 
 def test_advice_on_tone() -> None:
-    assert templates.lint(SERVICE, "Hello", "Dear customer, WELCOME!!") == (
+    assert templates.lint(SERVICE, subject="Hello", body="Dear customer, WELCOME!!") == (
         "“dear customer” sounds like a machine. Speak as one person to another.",
         "More than one exclamation mark in a row reads as shouting.",
         "Words in capitals read as shouting.",
     )
-    assert len(templates.lint(CARE, "生日快乐", "送您一张优惠券")) == 1
-    assert templates.lint(SERVICE, "Fixed", "Thank you for telling us.") == ()
+    assert len(templates.lint(CARE, subject="生日快乐", body="送您一张优惠券")) == 1
+    assert templates.lint(SERVICE, subject="Fixed", body="Thank you for telling us.") == ()
 
 
 def test_every_built_in_text_holds_in_both_languages() -> None:
