@@ -1,8 +1,9 @@
 """The touchpoint kinds that crm itself records or gives a stage to."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
-from crm.registry import register_channels, register_kind
+from crm.registry import register_channels, register_kind, register_properties
 from crm.states import Channel, Stage
 
 register_channels(
@@ -42,3 +43,31 @@ for _kind, _label, _stage in (
     ("Product Shared", _("Product shared"), Stage.ADVOCACY),
 ):
     register_kind(_kind, label=_label, stage=_stage)
+
+register_properties(
+    {
+        "brand": pgettext_lazy("property", "brand"),
+        "category": pgettext_lazy("property", "category"),
+        "coupon": pgettext_lazy("property", "coupon"),
+        "currency": pgettext_lazy("property", "currency"),
+        "discount": pgettext_lazy("property", "discount"),
+        "name": pgettext_lazy("property", "name"),
+        "order_id": pgettext_lazy("property", "order"),
+        "path": pgettext_lazy("property", "path"),
+        "price": pgettext_lazy("property", "price"),
+        "product_id": pgettext_lazy("property", "product"),
+        "products": pgettext_lazy("property", "products"),
+        "quantity": pgettext_lazy("property", "quantity"),
+        "query": pgettext_lazy("property", "query"),
+        "rating": pgettext_lazy("property", "rating"),
+        "revenue": pgettext_lazy("property", "revenue"),
+        "title": pgettext_lazy("property", "title"),
+        "total": pgettext_lazy("property", "total"),
+        "url": pgettext_lazy("property", "address"),
+        "channel": pgettext_lazy("property", "channel"),
+        "purpose": pgettext_lazy("property", "purpose"),
+        "winner": pgettext_lazy("property", "kept profile"),
+        "loser": pgettext_lazy("property", "merged profile"),
+        "merge_id": pgettext_lazy("property", "merge"),
+    }
+)

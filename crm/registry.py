@@ -23,6 +23,7 @@ class TouchpointKind:
 
 _kinds: dict[str, TouchpointKind] = {}
 _channels: dict[str, Any] = {}
+_properties: dict[str, Any] = {}
 
 
 def register_kind(
@@ -53,6 +54,16 @@ def register_channels(labels: Mapping[str, Any]) -> None:
 def channel_label(channel: str) -> Any:
     """What staff read for a channel; an unregistered one is its own label."""
     return _channels.get(channel, channel)
+
+
+def register_properties(labels: Mapping[str, Any]) -> None:
+    """Say what staff read for the names of properties. Names that nobody registered are shown as they came."""
+    _properties.update(labels)
+
+
+def property_label(name: str) -> Any:
+    """What staff read for the name of a property."""
+    return _properties.get(name, name)
 
 
 def kinds() -> dict[str, TouchpointKind]:

@@ -4,7 +4,6 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from crm import registry as touchpoint_registry
-from crm.registry import register_properties
 from crm.states import Channel, MessageClass
 from lifecycle import registry
 from lifecycle.registry import MessageKind, Template
@@ -113,7 +112,7 @@ registry.register(
     )
 )
 
-register_properties(
+touchpoint_registry.register_properties(
     {
         "message_id": pgettext_lazy("property", "message"),
         "message_kind": pgettext_lazy("property", "kind of message"),

@@ -1,7 +1,9 @@
 """What members writes on timelines."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
+from crm.registry import register_properties
 from crm.services import touchpoints
 
 touchpoints.register_kind(
@@ -9,4 +11,12 @@ touchpoints.register_kind(
 )
 touchpoints.register_kind(
     "members.points.spent", label=_("Points spent"), payload={"amount": int, "cause": str, "entry_id": int}
+)
+
+register_properties(
+    {
+        "amount": pgettext_lazy("property", "points"),
+        "cause": pgettext_lazy("property", "cause"),
+        "entry_id": pgettext_lazy("property", "entry"),
+    }
 )

@@ -1,8 +1,9 @@
 """What voc writes on timelines and what it sends: touchpoint kinds and the message about shipped fixes."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
-from crm.registry import register_channels
+from crm.registry import register_channels, register_properties
 from crm.services import touchpoints
 from lifecycle import registry
 from voc.states import FeedbackChannel
@@ -76,4 +77,15 @@ registry.register(
             ),
         },
     )
+)
+
+register_properties(
+    {
+        "feedback_id": pgettext_lazy("property", "feedback"),
+        "ticket_id": pgettext_lazy("property", "ticket"),
+        "ticket_number": pgettext_lazy("property", "ticket number"),
+        "release_id": pgettext_lazy("property", "release"),
+        "role": pgettext_lazy("property", "role"),
+        "round": pgettext_lazy("property", "round"),
+    }
 )

@@ -19,7 +19,7 @@ from django.db.models import Max, Min
 from crm.kernel import clock, knobs
 from crm.kernel.reactions import Fact
 from crm.models import Profile
-from crm.registry import channel_label, kind_label
+from crm.registry import channel_label, kind_label, property_label
 from crm.selectors import profiles
 
 Cursor = tuple[datetime, UUID]
@@ -48,6 +48,11 @@ class TimelineItem:
     def channel_label(self) -> Any:
         """What staff read for its channel."""
         return channel_label(self.channel)
+
+    @property
+    def facts(self) -> list[tuple[Any, Any]]:
+        """Its first properties, each with what staff read for its name."""
+        return [(property_label(name), value) for name, value in list(self.properties.items())[:8]]
 
 
 def page(
