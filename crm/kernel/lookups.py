@@ -17,12 +17,12 @@ class AnyOf(Lookup):
     lookup_name = "any"
     prepare_rhs = False
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         """`column = ANY('{1,2,3}'::bigint[])`."""
         left, parameters = self.process_lhs(compiler, connection)
         # Only whole numbers get into the literal: int() raises for anything else.
         ids = ",".join(str(int(value)) for value in self.rhs)
-        return f"{left} = ANY(%s::bigint[])", [*parameters, "{" + ids + "}"]
+        return f"{left} = ANY(%s::bigint[])", (*parameters, "{" + ids + "}")
 
 
 def register() -> None:
