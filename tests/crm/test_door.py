@@ -187,7 +187,7 @@ def test_a_gzip_bomb_is_413(post: Post) -> None:
         (b'{"batch": 5}', {}, "invalid_json"),
         (b"[" * 100_000, {}, "too_deep"),
         (b"\x1f\x8bbroken", {}, "invalid_encoding"),
-        (gzip.compress(b"{}")[:-5], {}, "invalid_encoding"),
+        (gzip.compress(b"{}", mtime=0)[:-5], {}, "invalid_encoding"),
         (b"{}", {"Content-Encoding": "br"}, "invalid_encoding"),
     ],
 )
@@ -298,7 +298,7 @@ def test_a_blocked_id_beside_a_good_one_is_left_out_with_a_warning(post: Post) -
         (1700000000, "time_unreadable"),
         ("2026-05-01T10:00:00", "time_without_zone"),
         ("1989-12-31T23:59:59Z", "time_out_of_range"),
-        ((datetime.now(tz=UTC) + timedelta(days=30)).isoformat(), "time_out_of_range"),
+        ("2999-01-01T00:00:00Z", "time_out_of_range"),
         ("0001-01-01T00:00:00+14:00", "time_unreadable"),
         ("9999-12-31T23:59:59-14:00", "time_unreadable"),
     ],

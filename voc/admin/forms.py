@@ -65,7 +65,10 @@ class TicketForm(forms.Form):
         label=_("Severity"), choices=Severity.choices, initial=Severity.NORMAL, widget=UnfoldAdminSelectWidget
     )
     theme = forms.CharField(
-        label=pgettext_lazy("ticket", "Theme"), required=False, max_length=80, widget=UnfoldAdminTextInputWidget
+        label=pgettext_lazy("ticket", "Theme"),
+        required=False,
+        max_length=80,
+        widget=UnfoldAdminTextInputWidget,
     )
     assignee = forms.TypedChoiceField(
         label=_("Assignee"), required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget
