@@ -126,6 +126,10 @@ def stack(**extra: str) -> Iterator[Stack]:
     try:
         wait_ready(port, process, folder / "bench-up.log")
         yield Stack(port, folder, environment)
+    except BaseException:
+        text = (folder / "bench-up.log").read_text(errors="replace")
+        print("the system's last lines:\n" + text[-4000:], file=sys.stderr)
+        raise
     finally:
         process.send_signal(signal.SIGTERM)
         try:

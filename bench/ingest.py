@@ -45,7 +45,7 @@ def events(seed: str, count: int) -> list[dict[str, Any]]:
             "type": "track",
             "event": "Order Completed" if order else "Product Viewed",
             "messageId": f"{seed}-{number}-{uuid.uuid4()}",
-            "timestamp": (now - timedelta(seconds=chance.randrange(3600))).isoformat(),
+            "timestamp": (now - timedelta(seconds=chance.randrange(60))).isoformat(),
             "properties": {
                 "product_id": f"sku-{chance.randrange(500)}",
                 "category": chance.choice(["books", "tea", "lamps"]),

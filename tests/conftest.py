@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 
 from config import catalogues
 from tests import servers
@@ -14,6 +15,13 @@ def pytest_configure() -> None:
     settings.AXES_ENABLED = False  # the test of the lockout turns it on
     settings.SECURE_SSL_REDIRECT = False
     catalogues.compile_all(settings.LOCALE_PATHS)  # a fresh clone has only the words, not their compiled form
+
+
+@pytest.fixture(autouse=True)
+def own_language() -> Iterator[None]:
+    """No test inherits the language that the last one left behind."""
+    with translation.override(settings.LANGUAGE_CODE):
+        yield
 
 
 @pytest.fixture

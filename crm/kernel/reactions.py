@@ -304,7 +304,7 @@ def _handle(
     if not rows:
         return 0, 0
     with transaction.atomic():
-        facts = [fact for row in rows for fact in _facts_of(row)]
+        facts = _facts_of(rows)
         failures = _call(receiver, facts)
         leased = PendingReaction.objects.filter(pk__in=[row.pk for row in rows], claim_token=token)
         if leased.delete()[0] != len(rows):
@@ -363,12 +363,15 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}{place}"
 
 
-def _facts_of(row: PendingReaction) -> list[Fact]:
-    if row.kind:
-        return [Fact(kind=row.kind, ids=tuple(row.items))]
-    if _load_touchpoints is None:
-        raise LookupError("no touchpoint loader is registered")
-    return _load_touchpoints(row.items)
+def _facts_of(rows: list[PendingReaction]) -> list[Fact]:
+    """Published facts as they are, and all touchpoints of these rows with one call of the loader."""
+    facts = [Fact(kind=row.kind, ids=tuple(row.items)) for row in rows if row.kind]
+    items = [item for row in rows if not row.kind for item in row.items]
+    if items:
+        if _load_touchpoints is None:
+            raise LookupError("no touchpoint loader is registered")
+        facts += _load_touchpoints(items)
+    return facts
 
 
 def _item_of(fact: Fact) -> list[Any]:

@@ -34,7 +34,7 @@ class Card:
 
 def roots(ids: Iterable[int]) -> dict[int, int]:
     """Each profile id with the id of its live root; unknown ids are left out."""
-    rows = Profile.objects.filter(pk__in=set(ids)).values_list("pk", Coalesce("merged_into_id", "pk"))
+    rows = Profile.objects.filter(pk__any=set(ids)).values_list("pk", Coalesce("merged_into_id", "pk"))
     return dict(rows)
 
 

@@ -191,23 +191,22 @@ def load_facts(items: Sequence[Sequence[Any]]) -> list[Fact]:
     keys = [(int(item[0]), datetime.fromisoformat(str(item[1])), str(item[2])) for item in items]
     if not keys:
         return []
-    sets = profiles.id_sets(set(profiles.roots([key[0] for key in keys]).values()))
-    root_of = {member: root for root, members in sets.items() for member in members}
-    members = sorted(root_of)
+    root_of = profiles.roots([key[0] for key in keys])
     with connection.cursor() as db:
         db.execute(
             """
             SELECT t.kind, t.profile_id, t.occurred_at, t.id, t.properties::text, t.channel, t.source_id
-              FROM crm_touchpoint t
-             WHERE t.profile_id = ANY(%s) AND t.occurred_at = ANY(%s::timestamptz[]) AND t.id = ANY(%s::uuid[])
-               AND t.occurred_at >= %s AND t.occurred_at <= %s
+              FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[]) AS k(profile_id, occurred_at, id)
+              JOIN crm_touchpoint t ON t.profile_id = k.profile_id AND t.occurred_at = k.occurred_at AND t.id = k.id
+             WHERE t.occurred_at >= %s AND t.occurred_at <= %s AND t.profile_id = ANY(%s::bigint[])
             """,
             [
-                members,
-                [key[1] for key in keys],
-                [key[2] for key in keys],
+                _literal([key[0] for key in keys]),
+                _literal([key[1].isoformat() for key in keys]),
+                _literal([key[2] for key in keys]),
                 min(key[1] for key in keys),
                 max(key[1] for key in keys),
+                _literal(sorted({key[0] for key in keys})),
             ],
         )
         rows = {
@@ -218,6 +217,11 @@ def load_facts(items: Sequence[Sequence[Any]]) -> list[Fact]:
             for row in db.fetchall()
         }  # fmt: skip
     return [rows[key[2]] for key in keys if key[2] in rows]
+
+
+def _literal(values: Iterable[object]) -> str:
+    """An array literal of numbers, moments or ids: nothing that would need quotes."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def last_seen(profile_ids: Iterable[int]) -> datetime | None:

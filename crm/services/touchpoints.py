@@ -347,10 +347,10 @@ def _note_seen(
     occurred_at: datetime,
     known: tuple[float | None, float | None],
 ) -> None:
-    """Collect people whose first or last seen moves; last seen only when it moves by an hour (no hot rows)."""
+    """Collect people whose first or last seen moves by an hour or more; less would make their rows hot."""
     first, last = known
     moment = occurred_at.timestamp()
-    if first is None or moment < first or last is None or moment - last >= 3600:
+    if first is None or first - moment >= 3600 or last is None or moment - last >= 3600:
         span = seen.setdefault(root_id, [moment, moment])
         span[0] = min(span[0], moment)
         span[1] = max(span[1], moment)

@@ -222,7 +222,7 @@ def accounts(root_ids: list[int], *, now: datetime) -> dict[int, PointsAccount]:
     )
     rows = (
         PointsAccount.objects.select_for_update(no_key=True, of=("self",))
-        .filter(profile_id__in=root_ids)
+        .filter(profile_id__any=root_ids)
         .order_by("pk")
     )
     return {row.profile_id: row for row in rows}

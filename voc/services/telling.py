@@ -181,7 +181,7 @@ def _lock_tickets(release_id: int) -> dict[int, tuple[Ticket, str]]:
 def _without_message(release_id: int, roots: list[int]) -> list[FixNotice]:
     """The notices just claimed: those of these people that no message carries."""
     return list(
-        FixNotice.objects.filter(release_id=release_id, profile_id__in=roots, message=None).order_by(
+        FixNotice.objects.filter(release_id=release_id, profile_id__any=roots, message=None).order_by(
             "profile_id", "ticket_id", "round"
         )
     )
