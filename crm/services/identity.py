@@ -21,6 +21,7 @@ from crm.selectors import rules
 from crm.services import hotpath, retry
 from crm.states import Trust
 
+MAKING_LOCK = 0x52454E03
 Identifier = tuple[str, str]
 
 
@@ -346,7 +347,17 @@ def _apply(
     return result
 
 
+def take_turns() -> None:
+    """Make people alone until this transaction ends: for a batch that lost the race for new identifiers twice.
+
+    Everyone who makes people holds this lock shared; the optimistic way is right until many connections meet the same
+    newcomers at once. Call it before anything else in the transaction.
+    """
+    hotpath.fetch("SELECT pg_advisory_xact_lock(%s)", [MAKING_LOCK])
+
+
 def _write(plan: _Plan, *, source_id: int | None, now: datetime, result: Resolution) -> None:
+    hotpath.fetch("SELECT pg_advisory_xact_lock_shared(%s)", [MAKING_LOCK])
     new: list[Person] = []
     position: dict[int, int] = {}
     pairs = sorted(plan.attached)

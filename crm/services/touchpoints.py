@@ -28,6 +28,7 @@ from crm.states import Trust
 
 __all__ = ["Event", "RecordResult", "Rejection", "SourceRef", "record", "register_kind"]
 
+OPTIMISTIC_TRIES = 2
 LONGEST_KIND = 200
 LONGEST_MESSAGE_ID = 255
 
@@ -109,10 +110,16 @@ def record(
     partitions.ensure({(row.occurred_at.year, row.occurred_at.month) for row in rows})
     noticed, refused = list(result.warnings), list(result.rejected)
 
+    tries = 0
+
     @retry.on_conflict
     def write() -> None:
+        nonlocal tries
+        tries += 1
         result.warnings, result.rejected = list(noticed), list(refused)
         with transaction.atomic():
+            if tries > OPTIMISTIC_TRIES:
+                identity.take_turns()
             _store(rows, source=source, actor=actor, now=now, historical=historical, result=result)
             source_id = source.id if source else None
             warnings.keep(
