@@ -191,7 +191,16 @@ def load_facts(items: Sequence[Sequence[Any]]) -> list[Fact]:
     keys = [(int(item[0]), datetime.fromisoformat(str(item[1])), str(item[2])) for item in items]
     if not keys:
         return []
-    root_of = profiles.roots([key[0] for key in keys])
+    roots = profiles.roots([key[0] for key in keys])
+    sets = profiles.id_sets(set(roots.values()))
+    root_of = {member: root for root, members in sets.items() for member in members}
+    # A receiver that failed asks again by the root it was given, while the row may carry any id of its person.
+    wanted = [
+        (member, occurred_at, ident)
+        for profile_id, occurred_at, ident in keys
+        if profile_id in roots
+        for member in sets[roots[profile_id]]
+    ]
     with connection.cursor() as db:
         db.execute(
             """
@@ -201,12 +210,12 @@ def load_facts(items: Sequence[Sequence[Any]]) -> list[Fact]:
              WHERE t.occurred_at >= %s AND t.occurred_at <= %s AND t.profile_id = ANY(%s::bigint[])
             """,
             [
-                _literal([key[0] for key in keys]),
-                _literal([key[1].isoformat() for key in keys]),
-                _literal([key[2] for key in keys]),
+                _literal([key[0] for key in wanted]),
+                _literal([key[1].isoformat() for key in wanted]),
+                _literal([key[2] for key in wanted]),
                 min(key[1] for key in keys),
                 max(key[1] for key in keys),
-                _literal(sorted({key[0] for key in keys})),
+                _literal(sorted(root_of)),
             ],
         )
         rows = {
