@@ -25,13 +25,15 @@ READY_SECONDS = 180
 
 @dataclass(frozen=True)
 class Goal:
-    """One figure beside its limit. `goal` is the least ratio of ours to limit, or None for a figure alone."""
+    """One figure beside its limit. `goal` is the least ratio of ours to limit (the greatest one where
+    `at_most` is set: a time, a size), or None for a figure alone."""
 
     bench: str
     ours: float
     limit: float | None
     goal: float | None
     unit: str
+    at_most: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -41,7 +43,11 @@ class Goal:
     @property
     def ok(self) -> bool:
         """Whether the goal is reached; a figure without a goal is always ok."""
-        return self.goal is None or (self.ratio is not None and self.ratio >= self.goal)
+        if self.goal is None:
+            return True
+        if self.ratio is None:
+            return False
+        return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
 
     def line(self) -> str:
         """The JSON line."""
@@ -51,7 +57,7 @@ class Goal:
                 "ours": round(self.ours, 2),
                 "limit": None if self.limit is None else round(self.limit, 2),
                 "ratio": None if self.ratio is None else round(self.ratio, 3),
-                "goal": None if self.goal is None else f">={self.goal}",
+                "goal": None if self.goal is None else f"{'<=' if self.at_most else '>='}{self.goal}",
                 "unit": self.unit,
                 "ok": self.ok,
             }
