@@ -7,10 +7,11 @@ from django.conf import settings
 from django.utils import translation
 
 from config import catalogues
-from tests import servers
+from tests import bounded_reads, servers
 
 
 def pytest_configure() -> None:
+    bounded_reads.watch()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.AXES_ENABLED = False  # the test of the lockout turns it on
     settings.SECURE_SSL_REDIRECT = False
