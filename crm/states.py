@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Language(models.TextChoices):
@@ -76,6 +77,8 @@ class ConsentWay(models.TextChoices):
     UNSUBSCRIBE = "unsubscribe", _("Unsubscribe link")
     PREFERENCES = "preferences", _("Preference page")
     CONFIRMATION = "confirmation", _("Confirmation link")
+    DOUBLE_OPT_IN = "double_opt_in", _("Double opt-in")
+    ONE_CLICK = "one_click", _("One-click unsubscribe")
 
 
 class SuppressionReason(models.TextChoices):
@@ -95,6 +98,100 @@ class MessageClass(models.TextChoices):
     SERVICE = "service", _("Service")
     CARE = "care", _("Care")
     MARKETING = "marketing", _("Marketing")
+
+
+class PressureClass(models.TextChoices):
+    """What can disturb a person: the classes of message, and what others show them. Each has its weight."""
+
+    TRANSACTIONAL = "transactional", _("Transactional")
+    SERVICE = "service", _("Service")
+    CARE = "care", _("Care")
+    MARKETING = "marketing", _("Marketing")
+    SURVEY = "survey", _("Survey")
+    POPUP = "popup", _("Pop-up")
+
+
+class Frequency(models.TextChoices):
+    """How much of the budget of contact pressure a person lets us use."""
+
+    NORMAL = "normal", _("As it comes")
+    FEWER = "fewer", _("Fewer messages")
+    LEAST = "least", _("Only the most important")
+
+
+class ReservationStatus(models.TextChoices):
+    """What became of a disturbance that an outside sender asked for."""
+
+    RESERVED = "reserved", _("Granted, not shown yet")
+    SETTLED = "settled", _("Shown")
+    RELEASED = "released", _("Given back")
+
+
+RESERVATION_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    ReservationStatus.RESERVED: (ReservationStatus.SETTLED, ReservationStatus.RELEASED),
+    ReservationStatus.SETTLED: (),
+    ReservationStatus.RELEASED: (),
+}
+
+
+class ConsentRequestStatus(models.TextChoices):
+    """A yes that waits for the owner of the address to confirm it."""
+
+    ASKED = "asked", _("Waiting for confirmation")
+    CONFIRMED = "confirmed", _("Confirmed by the owner")
+    EXPIRED = "expired", _("Not confirmed in time")
+
+
+CONSENT_REQUEST_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    ConsentRequestStatus.ASKED: (ConsentRequestStatus.CONFIRMED, ConsentRequestStatus.EXPIRED),
+    ConsentRequestStatus.CONFIRMED: (),
+    ConsentRequestStatus.EXPIRED: (),
+}
+
+
+class ExportStatus(models.TextChoices):
+    """An export of everything about one person."""
+
+    QUEUED = "queued", pgettext_lazy("export", "Being prepared")
+    READY = "ready", pgettext_lazy("export", "Ready")
+    EXPIRED = "expired", pgettext_lazy("export", "Deleted after its time")
+    FAILED = "failed", pgettext_lazy("export", "Failed")
+
+
+EXPORT_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    ExportStatus.QUEUED: (ExportStatus.READY, ExportStatus.FAILED, ExportStatus.EXPIRED),
+    ExportStatus.READY: (ExportStatus.EXPIRED,),
+    ExportStatus.FAILED: (ExportStatus.EXPIRED,),
+    ExportStatus.EXPIRED: (),
+}
+
+
+class ErasureStatus(models.TextChoices):
+    """The way of an erasure from the wish to the certificate."""
+
+    REQUESTED = "requested", pgettext_lazy("erasure", "Waits for a second person")
+    SCHEDULED = "scheduled", pgettext_lazy("erasure", "Scheduled")
+    RUNNING = "running", pgettext_lazy("erasure", "Running")
+    DONE = "done", pgettext_lazy("erasure", "Done")
+    CANCELLED = "cancelled", pgettext_lazy("erasure", "Cancelled")
+
+
+ERASURE_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    ErasureStatus.REQUESTED: (ErasureStatus.SCHEDULED, ErasureStatus.CANCELLED, ErasureStatus.RUNNING),
+    ErasureStatus.SCHEDULED: (ErasureStatus.RUNNING, ErasureStatus.CANCELLED),
+    ErasureStatus.RUNNING: (ErasureStatus.DONE,),
+    ErasureStatus.DONE: (),
+    ErasureStatus.CANCELLED: (),
+}
+
+
+class CorrectionReason(models.TextChoices):
+    """Why a value of a person was corrected. A word from a list, so that the log holds no personal value."""
+
+    PERSON_ASKED = "person_asked", _("The person asked for it")
+    DOCUMENT = "document", _("A document shows it")
+    WRONG_SOURCE = "wrong_source", _("The source was wrong")
+    TYPING_ERROR = "typing_error", _("Typing error")
 
 
 class MergeCause(models.TextChoices):

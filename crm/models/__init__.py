@@ -2,6 +2,15 @@
 
 from crm.models.contact import ConsentRecord, ContactPoint, PressureEntry, Suppression
 from crm.models.identity import Identity, IdentityRule, MergeRecord, MergeSuggestion
+from crm.models.privacy import (
+    ConsentRequest,
+    ConsentText,
+    ContactChoice,
+    Erasure,
+    PersonExport,
+    PressureReservation,
+    RetentionRun,
+)
 from crm.models.profile import Profile
 from crm.models.source import ApiKey, Source
 from crm.models.staff import StaffUser
@@ -16,15 +25,22 @@ from crm.models.touchpoint import (
 __all__ = [
     "ApiKey",
     "ConsentRecord",
+    "ConsentRequest",
+    "ConsentText",
+    "ContactChoice",
     "ContactPoint",
+    "Erasure",
     "EventReceipt",
     "Identity",
     "IdentityRule",
     "IngestionWarning",
     "MergeRecord",
     "MergeSuggestion",
+    "PersonExport",
     "PressureEntry",
+    "PressureReservation",
     "Profile",
+    "RetentionRun",
     "Source",
     "StaffUser",
     "Suppression",

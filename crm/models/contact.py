@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from crm.states import Channel, ConsentWay, MessageClass, Origin, Purpose, SuppressionReason
+from crm.states import Channel, ConsentWay, Language, Origin, PressureClass, Purpose, SuppressionReason
 
 
 class ContactPoint(models.Model):
@@ -24,6 +24,12 @@ class ContactPoint(models.Model):
     verified_at = models.DateTimeField(_("verified"), null=True, blank=True)
     is_primary = models.BooleanField(_("primary"), default=False)
     bounced_at = models.DateTimeField(_("bounced"), null=True, blank=True)
+    removed_at = models.DateTimeField(
+        _("removed by the person"),
+        null=True,
+        blank=True,
+        help_text=_("The row stays, so that a source that sends the address again does not bring it back."),
+    )
     created_at = models.DateTimeField(_("created"), db_default=Now())
 
     class Meta:
@@ -75,6 +81,14 @@ class ConsentRecord(models.Model):
     granted = models.BooleanField(_("granted"))
     way = models.CharField(_("way"), max_length=16, choices=ConsentWay.choices)
     text_version = models.CharField(_("text version"), max_length=80, blank=True, default="")
+    language = models.CharField(
+        _("language of the text"),
+        max_length=12,
+        choices=Language.choices,
+        blank=True,
+        default="",
+        db_default="",
+    )
     evidence = models.JSONField(_("evidence"), default=dict, blank=True)
     actor = models.CharField(_("actor"), max_length=80)
     occurred_at = models.DateTimeField(_("when"))
@@ -101,7 +115,7 @@ class PressureEntry(models.Model):
     )
     occurred_at = models.DateTimeField(_("when"))
     weight = models.PositiveSmallIntegerField(_("weight"))
-    message_class = models.CharField(_("class"), max_length=16, choices=MessageClass.choices)
+    message_class = models.CharField(_("class"), max_length=16, choices=PressureClass.choices)
     cause = models.CharField(_("cause"), max_length=120)
 
     class Meta:
