@@ -226,3 +226,32 @@ class Stage(models.TextChoices):
     DECISION = "decision", _("Decision")
     RETENTION = "retention", _("Retention")
     ADVOCACY = "advocacy", _("Advocacy")
+
+
+class PropertyType(models.TextChoices):
+    """What a property of an event may be; the words of JSON Schema, and times."""
+
+    ANY = "", _("Anything")
+    STRING = "string", _("Text")
+    NUMBER = "number", _("Number")
+    INTEGER = "integer", _("Whole number")
+    BOOLEAN = "boolean", _("Yes or no")
+    TIME = "time", _("Date or time")
+    ARRAY = "array", _("List")
+    OBJECT = "object", _("Object")
+
+
+class ViolationAnswer(models.TextChoices):
+    """What the door does with an event that breaks the schema of its kind."""
+
+    NOTHING = "nothing", _("Nothing")
+    WARN = "warn", _("Store it and warn")
+    REFUSE = "refuse", _("Refuse it")
+
+
+class QuietState(models.TextChoices):
+    """What staff decided about a warning of the door. It is open when there is no decision, or when it happened
+    after the decision ran out."""
+
+    RESOLVED = "resolved", _("Resolved")
+    MUTED = "muted", _("Muted")

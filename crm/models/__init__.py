@@ -1,5 +1,6 @@
 """Models of crm, one file per noun."""
 
+from crm.models.catalogue import EventKind, KindProperty, ObservedProperty
 from crm.models.contact import ConsentRecord, ContactPoint, PressureEntry, Suppression
 from crm.models.identity import Identity, IdentityRule, MergeRecord, MergeSuggestion
 from crm.models.privacy import (
@@ -12,14 +13,16 @@ from crm.models.privacy import (
     RetentionRun,
 )
 from crm.models.profile import Profile
-from crm.models.source import ApiKey, Source
+from crm.models.source import ApiKey, RetiredKey, Source
 from crm.models.staff import StaffUser
 from crm.models.touchpoint import (
     EventReceipt,
     IngestionWarning,
+    SourceMinute,
     Touchpoint,
     TouchpointTally,
     TouchpointTallyDelta,
+    WarningDecision,
 )
 
 __all__ = [
@@ -30,21 +33,27 @@ __all__ = [
     "ContactChoice",
     "ContactPoint",
     "Erasure",
+    "EventKind",
     "EventReceipt",
     "Identity",
     "IdentityRule",
     "IngestionWarning",
+    "KindProperty",
     "MergeRecord",
     "MergeSuggestion",
     "PersonExport",
+    "ObservedProperty",
     "PressureEntry",
     "PressureReservation",
     "Profile",
     "RetentionRun",
+    "RetiredKey",
     "Source",
+    "SourceMinute",
     "StaffUser",
     "Suppression",
     "Touchpoint",
     "TouchpointTally",
     "TouchpointTallyDelta",
+    "WarningDecision",
 ]

@@ -22,6 +22,9 @@ class Source(models.Model):
     # Unique index read by the door for every request whose key is not in the process cache.
     write_key = models.CharField(_("write key"), max_length=80, unique=True)
     is_active = models.BooleanField(_("active"), default=True)
+    # What this source may send; empty means the knobs crm.source_rate and crm.source_burst.
+    rate_limit = models.PositiveIntegerField(_("events per second"), null=True, blank=True)
+    burst_limit = models.PositiveIntegerField(_("burst, events"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
 
     class Meta:
@@ -35,6 +38,27 @@ class Source(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class RetiredKey(models.Model):
+    """A write key that was replaced. It opens the door until `works_until`, or until somebody revokes it."""
+
+    source = models.ForeignKey(Source, models.PROTECT, related_name="retired_keys", verbose_name=_("source"))
+    # Unique index read by the door for keys that are no source's present key.
+    write_key = models.CharField(_("write key"), max_length=80, unique=True)
+    retired_at = models.DateTimeField(_("replaced"))
+    works_until = models.DateTimeField(_("works until"))
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    # Moved at most every few minutes, when a process looks the key up anew.
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("replaced write key")
+        verbose_name_plural = _("replaced write keys")
+        ordering = ("-retired_at", "-id")
+
+    def __str__(self) -> str:
+        return f"{self.write_key[:6]}…{self.write_key[-2:]}"
 
 
 class ApiKey(models.Model):

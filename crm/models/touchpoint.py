@@ -6,7 +6,10 @@ key begins with profile_id, so the table can be distributed by it.
 """
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from crm.states import QuietState
 
 
 class Touchpoint(models.Model):
@@ -74,6 +77,8 @@ class TouchpointTallyDelta(models.Model):
     source_id = models.BigIntegerField(default=0)
     kind = models.TextField()
     count = models.IntegerField()
+    # Filled by the database, so that the writer pays nothing; folding reads the minute from it.
+    received_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         verbose_name = _("touchpoint tally delta")
@@ -83,13 +88,35 @@ class TouchpointTallyDelta(models.Model):
         return f"{self.received_on} {self.kind}"
 
 
+class SourceMinute(models.Model):
+    """How many touchpoints one source brought in one minute; kept for a few days, for the page of the source."""
+
+    source_id = models.BigIntegerField()
+    minute = models.DateTimeField()
+    count = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("minute of a source")
+        verbose_name_plural = _("minutes of sources")
+        constraints = (
+            models.UniqueConstraint(fields=("source_id", "minute"), name="crm_sourceminute_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source_id} {self.minute:%H:%M}"
+
+
 class IngestionWarning(models.Model):
-    """What a source sent that was refused or changed: counted per source, code and day, with a sample."""
+    """What a source sent that was refused or changed: counted per source, code, subject and day, with a sample.
+
+    `subject` names the kind where the code is about one kind (a schema, a block), else it is empty.
+    """
 
     source = models.ForeignKey(
         "crm.Source", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("source")
     )
     code = models.CharField(_("code"), max_length=40)
+    subject = models.CharField(_("about"), max_length=200, db_default="", default="", blank=True)
     seen_on = models.DateField(_("day"))
     count = models.BigIntegerField(_("count"), default=0)
     sample = models.JSONField(_("sample"), default=dict, blank=True)
@@ -102,9 +129,42 @@ class IngestionWarning(models.Model):
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(
-                fields=("source", "code", "seen_on"), name="crm_warning_unique", nulls_distinct=False
+                fields=("source", "code", "subject", "seen_on"),
+                name="crm_warning_per_day",
+                nulls_distinct=False,
             ),
         )
 
     def __str__(self) -> str:
         return f"{self.code} ({self.count})"
+
+
+class WarningDecision(models.Model):
+    """What staff decided about one warning of one source: it is quiet until `quiet_until`, and open again as soon
+    as it happens after that."""
+
+    source = models.ForeignKey(
+        "crm.Source", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("source")
+    )
+    code = models.CharField(_("code"), max_length=40)
+    subject = models.CharField(_("about"), max_length=200, default="", blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=QuietState.choices)
+    quiet_until = models.DateTimeField(_("quiet until"))
+    note = models.CharField(_("note"), max_length=300, blank=True)
+    decided_at = models.DateTimeField(_("decided"))
+    decided_by = models.CharField(_("decided by"), max_length=80)
+
+    class Meta:
+        verbose_name = _("decision about a warning")
+        verbose_name_plural = _("decisions about warnings")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("source", "code", "subject"), name="crm_warningdecision_unique", nulls_distinct=False
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=QuietState.values), name="crm_warningdecision_state"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.state}"

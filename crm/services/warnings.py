@@ -1,7 +1,9 @@
 """Ingestion warnings: what a source sent that was refused or changed, counted and visible to staff.
 
-One row per source, code and day, written as the last thing of the batch's transaction so that its lock is held
-for the shortest time. The sample names the event and the field, never a person's value.
+One row per source, code, subject and day, written as the last thing of the batch's transaction so that its lock
+is held for the shortest time. The sample names the event and the field, never a person's value. Codes in
+`BY_KIND` are about one kind that staff know by name; theirs is the only subject, so that a sender of made-up kinds
+cannot make rows without end.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Any
 import orjson
 
 from crm.services import hotpath
+
+BY_KIND = frozenset({"schema_violation", "kind_blocked"})
 
 
 def keep(
@@ -26,63 +30,83 @@ def keep(
     """Count the rejections (index, message_id, code, detail) and warnings (index, code, detail) of a batch."""
     if not rejected and not noticed:
         return
-    found: dict[str, list[Any]] = {}
+    found: dict[tuple[str, str], list[Any]] = {}
     for rejection in rejected:
         kind = _kind(events, rejection.index)
-        _add(
-            found,
-            rejection.code,
-            _sample(rejection.index, rejection.message_id, kind, rejection.detail, False),
-        )
+        sample = _sample(rejection.index, rejection.message_id, kind, rejection.detail, False)
+        _add(found, rejection.code, sample)
     for index, code, detail in noticed:
-        message_id = getattr(events[index], "message_id", "")
+        message_id = _message_id(events[index])
         _add(found, code, _sample(index, message_id, _kind(events, index), detail, True))
     write(
-        [(code, number, sample) for code, (number, sample) in sorted(found.items())],
+        [(code, number, sample, subject) for (code, subject), (number, sample) in sorted(found.items())],
         source_id=source_id,
         now=now,
     )
 
 
 def write(
-    entries: Sequence[tuple[str, int, dict[str, Any]]], *, source_id: int | None, now: datetime
+    entries: Sequence[tuple[str, int, dict[str, Any]] | tuple[str, int, dict[str, Any], str]],
+    *,
+    source_id: int | None,
+    now: datetime,
 ) -> None:
-    """Add (code, count, sample) entries, sorted by code, to today's rows."""
+    """Add (code, count, sample) or (code, count, sample, subject) entries, each pair of code and subject once, to
+    today's rows."""
     hotpath.fetch(
         """
         INSERT INTO crm_ingestionwarning AS w
-               (source_id, code, seen_on, count, sample, first_seen_at, last_seen_at)
-        SELECT %(source)s, code, %(day)s, number, sample::jsonb, %(now)s, %(now)s
-          FROM unnest(%(codes)s::text[], %(numbers)s::bigint[], %(samples)s::text[]) AS t(code, number, sample)
-         ORDER BY code
-        ON CONFLICT (source_id, code, seen_on) DO UPDATE
+               (source_id, code, subject, seen_on, count, sample, first_seen_at, last_seen_at)
+        SELECT %(source)s, code, subject, %(day)s, number, sample::jsonb, %(now)s, %(now)s
+          FROM unnest(%(codes)s::text[], %(subjects)s::text[], %(numbers)s::bigint[], %(samples)s::text[])
+               AS t(code, subject, number, sample)
+         ORDER BY code, subject
+        ON CONFLICT (source_id, code, subject, seen_on) DO UPDATE
            SET count = w.count + EXCLUDED.count, sample = EXCLUDED.sample, last_seen_at = EXCLUDED.last_seen_at
         """,
         {
             "source": source_id,
             "day": now.date(),
             "now": now,
-            "codes": [code for code, _number, _sample in entries],
-            "numbers": [number for _code, number, _sample in entries],
-            "samples": [orjson.dumps(sample).decode() for _code, _number, sample in entries],
+            "codes": [entry[0] for entry in entries],
+            "subjects": [entry[3] if len(entry) > 3 else "" for entry in entries],
+            "numbers": [entry[1] for entry in entries],
+            "samples": [orjson.dumps(entry[2]).decode() for entry in entries],
         },
     )
 
 
-def _add(found: dict[str, list[Any]], code: str, sample: dict[str, Any]) -> None:
-    entry = found.setdefault(code, [0, sample])
+def _add(found: dict[tuple[str, str], list[Any]], code: str, sample: dict[str, Any]) -> None:
+    entry = found.setdefault((code, sample["kind"] if code in BY_KIND else ""), [0, sample])
     entry[0] += 1
 
 
 def _kind(events: Sequence[Any], index: int) -> str:
-    return str(getattr(events[index], "kind", "")) if 0 <= index < len(events) else ""
+    """The kind of an event, or of an item of the wire that never became one."""
+    if not 0 <= index < len(events):
+        return ""
+    event = events[index]
+    if type(event) is dict:
+        found = event.get("event") or event.get("type")
+        return found if type(found) is str else ""
+    return str(getattr(event, "kind", ""))
+
+
+def _message_id(event: Any) -> str:
+    found = event.get("messageId") if type(event) is dict else getattr(event, "message_id", "")
+    return found if type(found) is str else ""
+
+
+def _clean(text: str, longest: int) -> str:
+    """Text that the database takes, whatever was sent."""
+    return text[:longest].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _sample(index: int, message_id: str, kind: str, detail: str, stored: bool) -> dict[str, Any]:
     return {
         "index": index,
-        "message_id": str(message_id)[:100],
-        "kind": kind[:100],
-        "detail": str(detail)[:200],
+        "message_id": _clean(str(message_id), 100),
+        "kind": _clean(kind, 200),
+        "detail": _clean(str(detail), 200),
         "stored": stored,
     }
