@@ -255,3 +255,114 @@ class QuietState(models.TextChoices):
 
     RESOLVED = "resolved", _("Resolved")
     MUTED = "muted", _("Muted")
+
+
+class ComputedStatus(models.TextChoices):
+    """Whether a computed trait follows events."""
+
+    DRAFT = "draft", _("Draft")
+    ACTIVE = "active", pgettext_lazy("computed trait", "Active")
+    PAUSED = "paused", pgettext_lazy("computed trait", "Paused")
+    ARCHIVED = "archived", pgettext_lazy("computed trait", "Archived")
+
+
+COMPUTED_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    ComputedStatus.DRAFT: (ComputedStatus.ACTIVE, ComputedStatus.ARCHIVED),
+    ComputedStatus.ACTIVE: (ComputedStatus.PAUSED, ComputedStatus.ARCHIVED),
+    ComputedStatus.PAUSED: (ComputedStatus.ACTIVE, ComputedStatus.ARCHIVED),
+    ComputedStatus.ARCHIVED: (),
+}
+
+
+class ComputedFunction(models.TextChoices):
+    """What is done with the touchpoints that count."""
+
+    COUNT = "count", pgettext_lazy("function", "How many times")
+    SUM = "sum", pgettext_lazy("function", "Sum")
+    AVERAGE = "average", pgettext_lazy("function", "Average")
+    MINIMUM = "minimum", pgettext_lazy("function", "Smallest")
+    MAXIMUM = "maximum", pgettext_lazy("function", "Largest")
+    FIRST = "first", pgettext_lazy("function", "First")
+    LAST = "last", pgettext_lazy("function", "Last")
+    MOST_FREQUENT = "most_frequent", pgettext_lazy("function", "Most frequent")
+    UNIQUE_LIST = "unique_list", pgettext_lazy("function", "All different values")
+
+
+class ComputedType(models.TextChoices):
+    """What a computed value is."""
+
+    NUMBER = "number", pgettext_lazy("value type", "Number")
+    MONEY = "money", pgettext_lazy("value type", "Amount of money")
+    TEXT = "text", pgettext_lazy("value type", "Text")
+    MOMENT = "moment", pgettext_lazy("value type", "Date and time")
+    LIST = "list", pgettext_lazy("value type", "List")
+
+
+class RunStatus(models.TextChoices):
+    """What became of a pass over everybody."""
+
+    WAITING = "waiting", pgettext_lazy("run", "Waiting")
+    RUNNING = "running", pgettext_lazy("run", "Running")
+    DONE = "done", pgettext_lazy("run", "Done")
+    CANCELLED = "cancelled", pgettext_lazy("run", "Cancelled")
+    FAILED = "failed", pgettext_lazy("run", "Failed")
+
+
+RUN_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    RunStatus.WAITING: (RunStatus.RUNNING, RunStatus.CANCELLED),
+    RunStatus.RUNNING: (RunStatus.DONE, RunStatus.CANCELLED, RunStatus.FAILED),
+    RunStatus.DONE: (),
+    RunStatus.CANCELLED: (),
+    RunStatus.FAILED: (),
+}
+
+
+class RunPurpose(models.TextChoices):
+    """What a pass does."""
+
+    COMPUTE = "compute", pgettext_lazy("run", "Compute")
+    CLEAR = "clear", pgettext_lazy("run", "Remove values")
+
+
+class RfmSegment(models.TextChoices):
+    """Groups of buyers by recency and frequency; together they cover the whole grid."""
+
+    CHAMPIONS = "champions", pgettext_lazy("RFM", "Champions")
+    LOYAL = "loyal", pgettext_lazy("RFM", "Loyal")
+    POTENTIAL = "potential", pgettext_lazy("RFM", "On the way to loyal")
+    NEW = "new", pgettext_lazy("RFM", "New")
+    PROMISING = "promising", pgettext_lazy("RFM", "Promising")
+    ATTENTION = "attention", pgettext_lazy("RFM", "Needs attention")
+    SLEEPY = "sleepy", pgettext_lazy("RFM", "About to fall asleep")
+    AT_RISK = "at_risk", pgettext_lazy("RFM", "At risk")
+    MUST_KEEP = "must_keep", pgettext_lazy("RFM", "Must not be lost")
+    HIBERNATING = "hibernating", pgettext_lazy("RFM", "Asleep")
+    LOST = "lost", pgettext_lazy("RFM", "Lost")
+
+
+# Rows: recency score 1 to 5; columns: frequency score 1 to 5. The grid the field settled on.
+RFM_GRID: dict[int, tuple[RfmSegment, ...]] = {
+    1: (RfmSegment.LOST, RfmSegment.LOST, RfmSegment.AT_RISK, RfmSegment.AT_RISK, RfmSegment.MUST_KEEP),
+    2: (
+        RfmSegment.HIBERNATING,
+        RfmSegment.HIBERNATING,
+        RfmSegment.AT_RISK,
+        RfmSegment.AT_RISK,
+        RfmSegment.MUST_KEEP,
+    ),
+    3: (RfmSegment.SLEEPY, RfmSegment.SLEEPY, RfmSegment.ATTENTION, RfmSegment.LOYAL, RfmSegment.LOYAL),
+    4: (
+        RfmSegment.PROMISING,
+        RfmSegment.POTENTIAL,
+        RfmSegment.POTENTIAL,
+        RfmSegment.LOYAL,
+        RfmSegment.LOYAL,
+    ),
+    5: (
+        RfmSegment.NEW,
+        RfmSegment.POTENTIAL,
+        RfmSegment.POTENTIAL,
+        RfmSegment.CHAMPIONS,
+        RfmSegment.CHAMPIONS,
+    ),
+}

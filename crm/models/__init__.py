@@ -1,6 +1,14 @@
 """Models of crm, one file per noun."""
 
 from crm.models.catalogue import EventKind, KindProperty, ObservedProperty
+from crm.models.computed import (
+    ComputedRun,
+    ComputedTrait,
+    ComputedTraitVersion,
+    ComputedValue,
+    PurchaseReport,
+    PurchaseSummary,
+)
 from crm.models.contact import ConsentRecord, ContactPoint, PressureEntry, Suppression
 from crm.models.identity import Identity, IdentityRule, MergeRecord, MergeSuggestion
 from crm.models.privacy import (
@@ -27,6 +35,10 @@ from crm.models.touchpoint import (
 
 __all__ = [
     "ApiKey",
+    "ComputedRun",
+    "ComputedTrait",
+    "ComputedTraitVersion",
+    "ComputedValue",
     "ConsentRecord",
     "ConsentRequest",
     "ConsentText",
@@ -46,6 +58,8 @@ __all__ = [
     "PressureEntry",
     "PressureReservation",
     "Profile",
+    "PurchaseReport",
+    "PurchaseSummary",
     "RetentionRun",
     "RetiredKey",
     "Source",
