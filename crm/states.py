@@ -212,9 +212,23 @@ class SuggestionStatus(models.TextChoices):
 
 SUGGESTION_TRANSITIONS: dict[str, tuple[str, ...]] = {
     SuggestionStatus.OPEN: (SuggestionStatus.MERGED, SuggestionStatus.DISMISSED),
-    SuggestionStatus.MERGED: (),
-    SuggestionStatus.DISMISSED: (),
+    SuggestionStatus.MERGED: (SuggestionStatus.DISMISSED,),  # the merge was undone: they are two people
+    SuggestionStatus.DISMISSED: (SuggestionStatus.OPEN, SuggestionStatus.MERGED),  # new evidence; merged by hand
 }
+
+
+class SuggestionReason(models.TextChoices):
+    """Why two people may be one."""
+
+    SAME_PHONE = "same_phone", _("The same phone number")
+    SAME_EMAIL = "same_email", _("The same e-mail address")
+    SAME_ADDRESS = "same_address", _("The same address on another channel")
+    SAME_NAME = "same_name", _("The same name")
+    SIMILAR_NAME = "similar_name", _("A similar name")
+    SAME_DOMAIN = "same_domain", _("E-mail addresses of the same company")
+    SAME_BIRTHDAY = "same_birthday", _("The same birthday")
+    SAME_REGION = "same_region", _("The same region")
+    BROWSER_CLAIM = "browser_claim", _("A public browser key named both as one person")
 
 
 class Stage(models.TextChoices):
@@ -366,3 +380,25 @@ RFM_GRID: dict[int, tuple[RfmSegment, ...]] = {
         RfmSegment.CHAMPIONS,
     ),
 }
+
+
+class NoteCategory(models.TextChoices):
+    """What a note about a person is for. The first two are shown on top of the customer page."""
+
+    ACCESSIBILITY = "accessibility", _("Accessibility")
+    PREFERENCE = "preference", _("Preference")
+    TASTE = "taste", pgettext_lazy("note", "Taste")
+    HANDOVER = "handover", _("Handover")
+
+
+# Read before anything else is done with a person.
+FIRST_NOTES = (NoteCategory.ACCESSIBILITY, NoteCategory.PREFERENCE)
+
+
+class LinkKind(models.TextChoices):
+    """How two people belong together."""
+
+    HOUSEHOLD = "household", _("Same household")
+    FAMILY = "family", _("Family")
+    COLLEAGUE = "colleague", _("Colleagues")
+    OTHER = "other", pgettext_lazy("link", "Other")

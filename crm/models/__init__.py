@@ -1,5 +1,6 @@
 """Models of crm, one file per noun."""
 
+from crm.models.account import Account, AccountMembership
 from crm.models.catalogue import EventKind, KindProperty, ObservedProperty
 from crm.models.computed import (
     ComputedRun,
@@ -11,6 +12,7 @@ from crm.models.computed import (
 )
 from crm.models.contact import ConsentRecord, ContactPoint, PressureEntry, Suppression
 from crm.models.identity import Identity, IdentityRule, MergeRecord, MergeSuggestion
+from crm.models.note import ProfileLink, ProfileNote, ScanPosition
 from crm.models.privacy import (
     ConsentRequest,
     ConsentText,
@@ -34,6 +36,8 @@ from crm.models.touchpoint import (
 )
 
 __all__ = [
+    "Account",
+    "AccountMembership",
     "ApiKey",
     "ComputedRun",
     "ComputedTrait",
@@ -58,6 +62,9 @@ __all__ = [
     "PressureEntry",
     "PressureReservation",
     "Profile",
+    "ProfileLink",
+    "ProfileNote",
+    "ScanPosition",
     "PurchaseReport",
     "PurchaseSummary",
     "RetentionRun",

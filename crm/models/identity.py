@@ -75,6 +75,13 @@ class IdentityRule(models.Model):
         blank=True,
         help_text=_("Regular expressions that must match the whole value."),
     )
+    origins = models.JSONField(
+        _("where blocked values came from"),
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text=_("Per value that staff added: who, when and why. The others are shipped."),
+    )
     names_person = models.BooleanField(
         _("names a person"),
         default=True,
@@ -143,7 +150,15 @@ class MergeSuggestion(models.Model):
     second = models.ForeignKey(
         "crm.Profile", models.PROTECT, related_name="+", verbose_name=_("second profile")
     )
-    reason = models.CharField(_("reason"), max_length=80)
+    reason = models.CharField(_("reason"), max_length=80, blank=True, default="")
+    score = models.PositiveSmallIntegerField(_("score"), default=40, db_default=40)
+    evidence = models.JSONField(
+        _("evidence"),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text=_("What speaks for it: a code each, and a hash of the value that both have."),
+    )
     status = models.CharField(
         _("status"), max_length=12, choices=SuggestionStatus.choices, default=SuggestionStatus.OPEN
     )
@@ -152,11 +167,18 @@ class MergeSuggestion(models.Model):
     )
     created_at = models.DateTimeField(_("created"), db_default=Now())
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
+    decided_by = models.CharField(_("decided by"), max_length=80, blank=True, db_default="", default="")
 
     class Meta:
         verbose_name = _("merge suggestion")
         verbose_name_plural = _("merge suggestions")
         ordering = ("-id",)
+        indexes = (
+            # Read by the list of open suggestions, the likeliest first.
+            models.Index(
+                fields=("-score", "-id"), name="crm_suggestion_open", condition=models.Q(status="open")
+            ),
+        )
         constraints = (
             models.UniqueConstraint(fields=("first", "second"), name="crm_mergesuggestion_pair"),
             models.CheckConstraint(
