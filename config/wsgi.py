@@ -7,4 +7,8 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+from crm.ingest import road  # noqa: E402 (it needs the apps, which Django has loaded by now)
+
+application = road.before(_django, more_headers=road.secure_headers())

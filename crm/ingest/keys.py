@@ -11,6 +11,8 @@ from crm.services.touchpoints import SourceRef
 
 CACHE_SECONDS = 5.0
 MOST_CACHED = 1_000
+LONGEST_HEADER = 500
+_headers: dict[str, str] = {}
 _cache: dict[str, tuple[float, SourceRef | None]] = {}
 
 
@@ -27,6 +29,20 @@ def from_header(header: str) -> str:
     except (binascii.Error, ValueError):
         return ""
     return decoded.partition(":")[0]
+
+
+def of_header(header: str) -> SourceRef | None:
+    """The source that an Authorization header names; None for none, or one that nobody knows."""
+    if not header:
+        return None
+    cached = _headers.get(header)
+    if cached is None:
+        cached = from_header(header)
+        if len(_headers) >= MOST_CACHED:
+            _headers.clear()
+        if len(header) <= LONGEST_HEADER:
+            _headers[header] = cached
+    return find(cached) if cached else None
 
 
 def find(key: str) -> SourceRef | None:

@@ -12,6 +12,7 @@ import math
 import re
 import secrets
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -58,6 +59,39 @@ DETAILS = {
 _DEEP_MARK = f"too-deep-{secrets.token_hex(8)}"
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile("[\x00\ud800-\udfff]")
+
+
+def read_request(environ: Mapping[str, Any], *, stream: Readable | None, limit: int) -> bytes:
+    """The body of a WSGI request, decompressed, as long as it says or, when sent in chunks, to its end. Raises
+    BodyError: 413 above the limit, 408 when the rest never came, 400 when it cannot be decompressed."""
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "")
+    declared = environ.get("CONTENT_LENGTH") or ""
+    size = int(declared) if declared.isascii() and declared.isdigit() else None
+    if size is None and "chunked" not in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        size = 0
+    if size is not None and size > limit and "gzip" not in encoding.lower():
+        raise _too_large(limit)
+    source = environ["wsgi.input"] if stream is None else stream
+    try:
+        return read_body(
+            _Declared(source, size) if size is not None else source, encoding=encoding, limit=limit
+        )
+    except OSError:
+        raise BodyError(408, "incomplete_body", "the rest of the body did not come; send it again") from None
+
+
+class _Declared:
+    """An input that ends after the declared number of bytes: some servers would wait for more."""
+
+    def __init__(self, stream: Readable, size: int) -> None:
+        self._stream, self._left = stream, size
+
+    def read(self, size: int, /) -> bytes:
+        if self._left <= 0:
+            return b""
+        part = self._stream.read(min(size, self._left))
+        self._left -= len(part)
+        return part
 
 
 def read_body(stream: Readable, *, encoding: str, limit: int) -> bytes:

@@ -2,11 +2,11 @@
 
 from django.urls import URLPattern, path
 
-from crm.ingest import views
+from crm.ingest import door, views
 
 urlpatterns: list[URLPattern] = [
     path(f"{call}{slash}", views.receive, {"call": call}, name=f"ingest-{call}")
-    for call in views.CALLS
+    for call in door.CALLS
     for slash in ("", "/")
 ] + [
     path(f"projects/<str:key>/settings{slash}", views.project_settings, name="ingest-settings")
