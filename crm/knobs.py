@@ -16,6 +16,10 @@ knobs.register(
     help=_("Used for people whose own time zone is unknown, for example Asia/Shanghai."),
 )  # fmt: skip
 knobs.register(
+    "crm.currency", type=str, default="CNY", label=_("Currency of the organisation"),
+    help=_("Three letters of ISO 4217. Amounts that came without a currency are in this one."),
+)  # fmt: skip
+knobs.register(
     "crm.first_month", type=str, default="1990-01", label=_("First month of history"),
     help=_("Events dated before this month (YYYY-MM) are stored with the time they arrived, and a warning."),
 )  # fmt: skip
@@ -61,4 +65,63 @@ knobs.register(
 knobs.register(
     "crm.timeline_window_days", type=int, default=730, minimum=7, maximum=3660, unit=_("days"),
     label=_("Timeline window"), help=_("Timelines are read newest first in windows of this many days."),
+)  # fmt: skip
+
+knobs.register(
+    "crm.pressure_weight_survey", type=int, default=3, minimum=0, maximum=100, unit=PRESSURE_POINTS,
+    label=_("Weight of a survey"), help=_("Points one survey takes from the budget, wherever it is shown."),
+)  # fmt: skip
+knobs.register(
+    "crm.pressure_weight_popup", type=int, default=2, minimum=0, maximum=100, unit=PRESSURE_POINTS,
+    label=_("Weight of a pop-up"), help=_("Points one pop-up takes from the budget."),
+)  # fmt: skip
+knobs.register(
+    "crm.pressure_fewer_percent", type=int, default=50, minimum=1, maximum=100, unit="%",
+    label=_("Budget of people who want fewer messages"),
+    help=_("Share of the budget and of the cap that is used for them; at least one marketing message stays."),
+)  # fmt: skip
+knobs.register(
+    "crm.pressure_least_percent", type=int, default=10, minimum=0, maximum=100, unit="%",
+    label=_("Budget of people who want only the most important"),
+    help=_("Share of the budget that is used for them. No marketing is sent to them."),
+)  # fmt: skip
+knobs.register(
+    "crm.pause_days", type=int, default=30, minimum=1, maximum=365, unit=_("days"), label=_("Length of a pause"),
+    help=_("Somebody who presses pause gets nothing but transactional messages for this long."),
+)  # fmt: skip
+knobs.register(
+    "crm.reservation_minutes", type=int, default=15, minimum=1, maximum=1440, unit=_("minutes"),
+    label=_("Reservation of contact pressure"),
+    help=_("What an outside sender reserved and neither showed nor gave back is given back after this long."),
+)  # fmt: skip
+knobs.register(
+    "crm.opt_in_hours", type=int, default=72, minimum=1, maximum=720, unit=_("hours"),
+    label=_("Time to confirm a subscription"), help=_("After this long the link asks to sign up again."),
+)  # fmt: skip
+knobs.register(
+    "crm.opt_in_mails", type=int, default=3, minimum=1, maximum=20, unit=_("messages"),
+    label=_("Confirmation mails per address and month"),
+    help=_("However often somebody signs an address up: no more than one a day, and this many in 30 days."),
+)  # fmt: skip
+knobs.register(
+    "crm.export_hours", type=int, default=24, minimum=1, maximum=168, unit=_("hours"),
+    label=_("Life of a personal export"), help=_("The file is deleted after this long."),
+)  # fmt: skip
+knobs.register(
+    "crm.erasure_grace_days", type=int, default=7, minimum=0, maximum=28, unit=_("days"),
+    label=_("Grace period of an erasure that a person asked for"),
+    help=_("They can change their mind this long; nothing is sent to them meanwhile. The law allows a month."),
+)  # fmt: skip
+knobs.register(
+    "crm.retention_days", type=int, default=0, minimum=0, maximum=36500, unit=_("days"),
+    label=_("Retention of touchpoints"),
+    help=_("Touchpoints of kinds without a retention of their own are deleted after this long. 0 keeps them."),
+)  # fmt: skip
+knobs.register(
+    "crm.retention_from_hour", type=int, default=1, minimum=0, maximum=23, unit=_("hour"),
+    label=_("Retention begins"), help=_("Hour in the organisation's zone from which old touchpoints are deleted."),
+)  # fmt: skip
+knobs.register(
+    "crm.retention_until_hour", type=int, default=6, minimum=0, maximum=23, unit=_("hour"),
+    label=_("Retention ends"), help=_("Hour until which they are deleted; what is left waits for the next night."),
 )  # fmt: skip

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
 from crm.models import ConsentRecord, ContactPoint, Suppression
 from crm.selectors import profiles
-from crm.states import OPT_IN_PURPOSES
+from crm.states import OPT_IN_PURPOSES, Channel, ConsentWay, Purpose
 
 
 def allowed(root_ids: Iterable[int], *, purpose: str, channel: str) -> dict[int, bool]:
@@ -77,3 +78,66 @@ def current(profile_ids: Iterable[int]) -> dict[tuple[str, str], tuple[bool, dat
         if key not in found or not row.granted:
             found[key] = (row.granted, row.occurred_at)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is in force for one purpose on one channel. `at` is None when the person never decided."""
+
+    purpose: str
+    channel: str
+    is_allowed: bool
+    is_suppressed: bool
+    at: datetime | None
+    way: str
+    text_version: str
+    language: str
+    record_id: int | None
+
+    @property
+    def way_label(self) -> str:
+        """How the decision reached us, in words."""
+        return str(ConsentWay(self.way).label) if self.way else ""
+
+
+def grid(profile_ids: Sequence[int]) -> dict[tuple[str, str], Cell]:
+    """Every purpose on every channel for one person: the strictest decision in force, and who or what barred it."""
+    newest: dict[tuple[int, str, str], ConsentRecord] = {}
+    for row in history(profile_ids):
+        newest.setdefault((row.profile_id, row.purpose, row.channel), row)
+    strictest: dict[tuple[str, str], ConsentRecord] = {}
+    for row in newest.values():
+        key = (row.purpose, row.channel)
+        held = strictest.get(key)
+        if held is None or (held.granted and not row.granted):
+            strictest[key] = row
+    barred = _barred(profile_ids)
+    cells = {}
+    for purpose in Purpose.values:
+        for channel in Channel.values:
+            found = strictest.get((purpose, channel))
+            is_suppressed = bool({("", channel), (purpose, channel)} & barred)
+            granted = found.granted if found else purpose not in OPT_IN_PURPOSES
+            cells[(purpose, channel)] = Cell(
+                purpose=purpose,
+                channel=channel,
+                is_allowed=granted and not is_suppressed,
+                is_suppressed=is_suppressed,
+                at=found.occurred_at if found else None,
+                way=found.way if found else "",
+                text_version=found.text_version if found else "",
+                language=found.language if found else "",
+                record_id=found.pk if found else None,
+            )
+    return cells
+
+
+def _barred(profile_ids: Sequence[int]) -> set[tuple[str, str]]:
+    """(purpose or "", channel) for which an address of the person must not be used."""
+    held = dict(
+        ContactPoint.objects.filter(profile_id__in=list(profile_ids)).values_list("value_hash", "channel")
+    )
+    rows = Suppression.objects.filter(value_hash__in=list(held)).values_list(
+        "purpose", "channel", "value_hash"
+    )
+    return {(purpose, channel) for purpose, channel, value_hash in rows if held.get(value_hash) == channel}

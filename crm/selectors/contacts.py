@@ -28,12 +28,15 @@ class Address:
 def deliverable(root_ids: Iterable[int], channel: str) -> dict[int, Address]:
     """For each root that has one, the address to use: the primary one first, then a confirmed one, then the oldest.
 
-    Deliverable is an address that did not bounce and was confirmed by its owner or came from a trusted origin.
+    Deliverable is an address that neither bounced nor was removed by the person, and was confirmed by its owner or
+    came from a trusted origin.
     """
     sets = profiles.id_sets(set(root_ids))
     root_of = {member: root for root, members in sets.items() for member in members}
     rows = (
-        ContactPoint.objects.filter(profile_id__any=list(root_of), channel=channel, bounced_at=None)
+        ContactPoint.objects.filter(
+            profile_id__any=list(root_of), channel=channel, bounced_at=None, removed_at=None
+        )
         .filter(Q(verified_at__isnull=False) | Q(origin__in=TRUSTED_ORIGINS))
         .values_list("pk", "profile_id", "channel", "value", "value_hash", "verified_at", "is_primary")
     )
@@ -55,4 +58,8 @@ def of(profile_ids: Iterable[int]) -> QuerySet[ContactPoint]:
 
 def unconfirmed(profile_ids: Iterable[int], channel: str) -> QuerySet[ContactPoint]:
     """Addresses that wait for their owner's confirmation."""
-    return of(profile_ids).filter(channel=channel, verified_at=None).exclude(origin__in=TRUSTED_ORIGINS)
+    return (
+        of(profile_ids)
+        .filter(channel=channel, verified_at=None, removed_at=None)
+        .exclude(origin__in=TRUSTED_ORIGINS)
+    )

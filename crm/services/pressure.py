@@ -1,4 +1,4 @@
-"""The budget of how much one person may be disturbed, over all messages together.
+"""The budget of how much one person may be disturbed, over messages, surveys and pop-ups together.
 
 Counted from rows, over everything the person ever was, under the lock of their root: a cap cannot leak. Weights
 and caps are knobs. Transactional messages weigh nothing; service messages are counted and never refused.
@@ -12,18 +12,19 @@ from datetime import datetime, timedelta
 
 from crm.kernel import knobs
 from crm.models import PressureEntry
-from crm.selectors import profiles
+from crm.selectors import choices, profiles
+from crm.selectors import pressure as reads
 from crm.services import hotpath
-from crm.states import MessageClass
+from crm.states import MessageClass, PressureClass
 
 NEVER_REFUSED = (MessageClass.TRANSACTIONAL, MessageClass.SERVICE)
 
 
-def weight_of(message_class: str) -> int:
-    """Points one message of this class takes."""
-    if message_class == MessageClass.TRANSACTIONAL:
+def weight_of(pressure_class: str) -> int:
+    """Points one message (survey, pop-up) of this class takes."""
+    if pressure_class == PressureClass.TRANSACTIONAL:
         return 0
-    return knobs.get(f"crm.pressure_weight_{MessageClass(message_class).value}")
+    return knobs.get(f"crm.pressure_weight_{PressureClass(pressure_class).value}")
 
 
 def reserve(items: Sequence[tuple[int, str, str]], *, now: datetime) -> set[str]:
@@ -51,13 +52,16 @@ def reserve(items: Sequence[tuple[int, str, str]], *, now: datetime) -> set[str]
             cause__in=sorted({cause for _root, _class, cause in items}), profile_id__in=sorted(root_of)
         ).values_list("profile_id", "cause")
     }
-    budget, cap = knobs.get("crm.pressure_budget"), knobs.get("crm.pressure_marketing_cap")
+    chosen = choices.of(root_ids, members=members)
+    usual = reads.limits(choices.NOTHING)
+    limits = {root_id: reads.limits(choice) for root_id, choice in chosen.items()}
     refused: set[str] = set()
     granted: list[PressureEntry] = []
     for root_id, message_class, cause in items:
         if (root_id, cause) in counted:
             continue
         weight = weight_of(message_class)
+        budget, cap = limits.get(root_id, usual)
         is_marketing = message_class == MessageClass.MARKETING
         if message_class not in NEVER_REFUSED and (
             spent[root_id] + weight > budget or (is_marketing and marketing[root_id] >= cap)
@@ -106,5 +110,12 @@ def left(profile_ids: Sequence[int], *, now: datetime) -> tuple[int, int]:
             profile_id__in=profile_ids, occurred_at__gt=since, occurred_at__lte=now
         ).values_list("weight", flat=True)
     )
-    budget = knobs.get("crm.pressure_budget")
+    root_id = profile_ids[0]
+    choice = choices.of([root_id], members={root_id: list(profile_ids)}).get(root_id, choices.NOTHING)
+    budget, _cap = reads.limits(choice)
     return max(0, budget - spent), budget
+
+
+def give_back(cause: str, *, profile_ids: Sequence[int]) -> bool:
+    """What was reserved did not happen: its points are free again. True when there were any."""
+    return PressureEntry.objects.filter(cause=cause, profile_id__in=list(profile_ids)).delete()[0] > 0

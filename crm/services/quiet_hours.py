@@ -23,9 +23,10 @@ def zone_of(name: str) -> ZoneInfo:
     return ZoneInfo("UTC")
 
 
-def next_allowed(zone: str, *, now: datetime) -> datetime | None:
-    """None when it is not quiet now in `zone`, else the aware UTC time at which the quiet hours end."""
-    start, end = knobs.get("crm.quiet_hours_start"), knobs.get("crm.quiet_hours_end")
+def next_allowed(zone: str, *, now: datetime, own: tuple[int, int] | None = None) -> datetime | None:
+    """None when it is not quiet now in `zone`, else the aware UTC time at which the quiet hours end. `own` are the
+    hours (from, until) a person chose for themselves instead of the house's."""
+    start, end = own or (knobs.get("crm.quiet_hours_start"), knobs.get("crm.quiet_hours_end"))
     if start == end:
         return None
     place = zone_of(zone)
