@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-BENCHES = ("ingest", "fanout", "feedback")
+BENCHES = ("ingest", "fanout", "feedback", "pages")
 
 
 def main(names: list[str]) -> int:

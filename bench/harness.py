@@ -142,9 +142,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def stack(**extra: str) -> Iterator[Stack]:
-    """Start `manage.py up --no-demo` with durable settings and yield it once it is ready."""
-    folder = Path(tempfile.mkdtemp(prefix="renxin-bench-"))
+def stack(*, folder: Path | None = None, **extra: str) -> Iterator[Stack]:
+    """Start `manage.py up --no-demo` with durable settings and yield it once it is ready.
+
+    With a `folder` it runs on that one, which stays; else on a new one, which is removed.
+    """
+    kept = folder is not None
+    folder = folder or Path(tempfile.mkdtemp(prefix="renxin-bench-"))
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if name not in OWN}
     environment |= {"DATA_DIR": str(folder), "PORT": str(port), "EMAIL_URL": "memory://", **extra}
@@ -171,7 +175,8 @@ def stack(**extra: str) -> Iterator[Stack]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         log.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_ready(port: int, process: subprocess.Popen, log: Path) -> None:
