@@ -402,3 +402,49 @@ class LinkKind(models.TextChoices):
     FAMILY = "family", _("Family")
     COLLEAGUE = "colleague", _("Colleagues")
     OTHER = "other", pgettext_lazy("link", "Other")
+
+
+class ImportKind(models.TextChoices):
+    """What the rows of a list are about."""
+
+    CONTACTS = "contacts", _("People")
+    EVENTS = "events", _("Events")
+
+
+class TieStrength(models.TextChoices):
+    """How well the people of a list know us; a trait apart from trust."""
+
+    WEAK = "weak", _("Weak: followed or left a number once")
+    MEDIUM = "medium", _("Medium: bought or wrote to us")
+    STRONG = "strong", _("Strong: regulars and members")
+
+
+class ImportStatus(models.TextChoices):
+    """Where a list stands on its way in."""
+
+    DRAFT = "draft", pgettext_lazy("import", "Draft")
+    CHECKING = "checking", pgettext_lazy("import", "Dry run")
+    CHECKED = "checked", pgettext_lazy("import", "Checked")
+    RUNNING = "running", pgettext_lazy("import", "Running")
+    PAUSED = "paused", pgettext_lazy("import", "Paused")
+    CANCELLED = "cancelled", pgettext_lazy("import", "Cancelled")
+    DONE = "done", pgettext_lazy("import", "Done")
+    FAILED = "failed", pgettext_lazy("import", "Stopped by an error")
+
+
+IMPORT_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    ImportStatus.DRAFT: (ImportStatus.CHECKING, ImportStatus.CANCELLED),
+    ImportStatus.CHECKING: (
+        ImportStatus.CHECKED, ImportStatus.DRAFT, ImportStatus.FAILED, ImportStatus.CANCELLED,
+    ),
+    ImportStatus.CHECKED: (
+        ImportStatus.RUNNING, ImportStatus.CHECKING, ImportStatus.DRAFT, ImportStatus.CANCELLED,
+    ),
+    ImportStatus.RUNNING: (
+        ImportStatus.PAUSED, ImportStatus.DONE, ImportStatus.FAILED, ImportStatus.CANCELLED,
+    ),
+    ImportStatus.PAUSED: (ImportStatus.RUNNING, ImportStatus.CANCELLED),
+    ImportStatus.FAILED: (ImportStatus.RUNNING, ImportStatus.CHECKING, ImportStatus.CANCELLED),
+    ImportStatus.CANCELLED: (),
+    ImportStatus.DONE: (),
+}  # fmt: skip

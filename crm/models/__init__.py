@@ -13,6 +13,7 @@ from crm.models.computed import (
 from crm.models.contact import ConsentRecord, ContactPoint, PressureEntry, Suppression
 from crm.models.identity import Identity, IdentityRule, MergeRecord, MergeSuggestion
 from crm.models.note import ProfileLink, ProfileNote, ScanPosition
+from crm.models.imports import ImportMapping, ImportMember, ImportReject, ImportRun
 from crm.models.privacy import (
     ConsentRequest,
     ConsentText,
@@ -53,6 +54,10 @@ __all__ = [
     "EventReceipt",
     "Identity",
     "IdentityRule",
+    "ImportMapping",
+    "ImportMember",
+    "ImportReject",
+    "ImportRun",
     "IngestionWarning",
     "KindProperty",
     "MergeRecord",
