@@ -354,8 +354,6 @@ def _cap_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
 def _quiet_hours_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
     """By the zone the person still has, so only of the last two days, and not of who has moved or was merged since."""
     start, end = knobs.get("crm.quiet_hours_start"), knobs.get("crm.quiet_hours_end")
-    if start == end:
-        return 0, ()
     waiting = [kind.code for kind in registry.all_kinds() if not kind.is_transactional]
     if not knobs.get("lifecycle.service_waits_for_morning"):
         waiting = [code for code in waiting if registry.get(code).message_class != MessageClass.SERVICE]
@@ -372,21 +370,25 @@ def _quiet_hours_kept(now: datetime) -> tuple[int, tuple[str, ...]]:
         WITH went AS (
             SELECT m.id, r.id AS root, COALESCE(d.claimed_at, m.decided_at) AS at,
                    r.value_sources -> 'time_zone' ->> 'at' AS zone_at,
-                   COALESCE(z.name, o.name, 'UTC') AS zone
+                   COALESCE(z.name, o.name, 'UTC') AS zone, c.updated_at AS chosen_at,
+                   COALESCE(c.quiet_start, %(start)s) AS quiet_start, COALESCE(c.quiet_end, %(end)s) AS quiet_end
               FROM lifecycle_outboundmessage m
               LEFT JOIN lifecycle_delivery d ON d.message_id = m.id
               JOIN crm_profile p ON p.id = m.profile_id
               JOIN crm_profile r ON r.id = COALESCE(p.merged_into_id, p.id) AND r.erased_at IS NULL
               LEFT JOIN pg_timezone_names z ON z.name = r.time_zone
               LEFT JOIN pg_timezone_names o ON o.name = %(zone)s
+              LEFT JOIN crm_contactchoice c ON c.profile_id = r.id
              WHERE m.decision = 'sent' AND m.kind = ANY(%(waiting)s) AND m.decided_at > %(since)s
                AND (d.id IS NULL OR d.status IN ('sent', 'unknown'))
         )
         SELECT format('message %%s', id) FROM (
             SELECT *, extract(hour FROM at AT TIME ZONE zone) AS hour FROM went) AS went
          WHERE at > {turned}
-           AND CASE WHEN %(start)s < %(end)s THEN hour >= %(start)s AND hour < %(end)s
-                    ELSE hour >= %(start)s OR hour < %(end)s END
+           AND CASE WHEN quiet_start = quiet_end THEN false
+                    WHEN quiet_start < quiet_end THEN hour >= quiet_start AND hour < quiet_end
+                    ELSE hour >= quiet_start OR hour < quiet_end END
+           AND (chosen_at IS NULL OR chosen_at < at)
            AND (zone_at IS NULL OR zone_at::timestamptz < at)
            AND NOT EXISTS (
                SELECT 1 FROM crm_mergerecord e JOIN crm_profile l ON l.id = e.loser_id

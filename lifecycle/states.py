@@ -38,6 +38,7 @@ class Reason(models.TextChoices):
     NO_CONSENT = "no_consent", _("The person has not agreed to this kind of message")
     UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
     SUPPRESSED = "suppressed", _("This address must not be written to")
+    PAUSED = "paused", _("The person asked for a pause")
     FREQUENCY_CAP = "frequency_cap", _("Enough messages for now (contact pressure)")
     ERASED = "erased", _("The person's data was erased")
     DUPLICATE = "duplicate", _("Already sent to the same person under another profile")

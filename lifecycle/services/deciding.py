@@ -153,7 +153,7 @@ def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetim
         if not messages:
             return
         asked = [(message.kind, message.profile_id, message.context) for message in messages]
-        gates = gates_read.read(asked, roots=roots)
+        gates = gates_read.read(asked, roots=roots, now=now)
         verdicts = _verdicts(messages, gates=gates, now=now)
         _cap(messages, verdicts, now=now)
         _write(messages, verdicts, now=now)
@@ -179,7 +179,7 @@ def _lock(ids: list[int], *, token: uuid.UUID | None) -> list[Message]:
 
 
 def _verdicts(messages: list[Message], *, gates: gates_read.Gates, now: datetime) -> list[Verdict]:
-    zones: dict[str, datetime | None] = {}
+    zones: dict[tuple[str, tuple[int, int] | None], datetime | None] = {}
     told = gates_read.told_before({message.subject_key for message in messages}, gates)
     verdicts = []
     for message in messages:
@@ -194,7 +194,7 @@ def _verdict(
     message: Message,
     *,
     gates: gates_read.Gates,
-    zones: dict[str, datetime | None],
+    zones: dict[tuple[str, tuple[int, int] | None], datetime | None],
     told: set[tuple[int, str, str]],
     now: datetime,
 ) -> Verdict:
@@ -214,12 +214,16 @@ def _verdict(
     address, refusal = None, ""
     if Channel.EMAIL in kind.channels:
         address, refusal = gates_read.address_for(gates, kind=kind, root_id=root.pk, context=message.context)
+    elif root.pk in gates.paused and not kind.is_transactional:
+        refusal = Reason.PAUSED
     # What we owe somebody can always be read in their inbox; an offer or a greeting goes by consent or not at all.
     to_inbox = Channel.IN_APP in kind.channels and (not refusal or kind.message_class not in CAPPED_CLASSES)
     if not refusal and waits_for_morning(kind):
-        if root.time_zone not in zones:
-            zones[root.time_zone] = quiet_hours.next_allowed(root.time_zone, now=now)
-        morning = zones[root.time_zone]
+        choice = gates.choices.get(root.pk)
+        place = (root.time_zone, choice.quiet if choice is not None else None)
+        if place not in zones:
+            zones[place] = quiet_hours.next_allowed(place[0], now=now, own=place[1])
+        morning = zones[place]
         if morning is not None:
             return Verdict(Decision.HELD, Reason.QUIET_HOURS, run_at=morning, root_id=root.pk)
     rendered = None

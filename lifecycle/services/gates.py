@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from crm.selectors import consents, contacts
+from crm.selectors import choices, consents, contacts
 from crm.selectors import profiles as people
 from crm.states import Channel
 from lifecycle import registry
@@ -29,9 +30,11 @@ class Gates:
     by_contact: dict[int, contacts.Address]
     refusals: dict[tuple[int, str], str]
     suppressed: set[str]
+    choices: dict[int, choices.Choice]
+    paused: set[int]
 
 
-def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, Any]) -> Gates:
+def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, Any], now: datetime) -> Gates:
     """What stands between these people, locked by the caller, and messages (kind code, profile id, context)."""
     asked = list(rows)
     root_ids = sorted({root.pk for root in roots.values()})
@@ -51,7 +54,7 @@ def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, An
     by_contact = {}
     if named:
         all_members = {member for ids in named.values() for root in ids for member in members[root]}
-        for contact in contacts.of(all_members).filter(pk__in=list(named), bounced_at=None):
+        for contact in contacts.of(all_members).filter(pk__in=list(named), bounced_at=None, removed_at=None):
             by_contact[contact.pk] = contacts.Address(
                 contact.pk,
                 contact.profile_id,
@@ -67,6 +70,7 @@ def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, An
         refused = {root_id for root_id, yes in allowed.items() if not yes}
         if refused:
             refusals |= _reasons(refused, members=members, addresses=addresses, purpose=purpose)
+    chosen = choices.of(root_ids, members=members)
     return Gates(
         roots=roots,
         members=members,
@@ -74,6 +78,8 @@ def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, An
         by_contact=by_contact,
         refusals=refusals,
         suppressed=consents.suppressed(hashes, purpose="", channel=Channel.EMAIL),
+        choices=chosen,
+        paused={root_id for root_id, choice in chosen.items() if choice.pause(now=now) is not None},
     )
 
 
@@ -87,6 +93,8 @@ def address_for(gates: Gates, *, kind: MessageKind, root_id: int, context: dict[
         address = gates.addresses.get(root_id)
     if address is None:
         return None, Reason.NO_ADDRESS
+    if root_id in gates.paused and not kind.is_transactional:
+        return None, Reason.PAUSED
     if kind.consent_purpose and (root_id, kind.consent_purpose) in gates.refusals:
         return None, gates.refusals[(root_id, kind.consent_purpose)]
     if address.value_hash in gates.suppressed:

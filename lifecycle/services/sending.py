@@ -62,20 +62,20 @@ def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
     if not parcels or token is None:
         return result
     deadline = time.monotonic() + RUN_SECONDS
+    lease = b"%d s" % deciding.lease().total_seconds()
     position = 0
     try:
         for place, parcel in enumerate(parcels, start=1):
-            if jobs.is_stopping() or time.monotonic() > deadline:
-                break
-            _point_at(token, place)
+            _point_at(token, place, lease=lease)
             position = place
-            outcome = mailer.send(parcel.envelope)
+            is_last = place == len(parcels) or jobs.is_stopping() or time.monotonic() > deadline
+            outcome = mailer.send(parcel.envelope, then=None if is_last else parcels[place].envelope)
             if outcome.answer is Answer.SENT:
                 result.sent += 1
-                continue
-            _settle_other(parcel, outcome, token=token, now=now, result=result)
-            if outcome.answer is Answer.UNREACHABLE:
-                result.unreachable = True
+            else:
+                _settle_other(parcel, outcome, token=token, now=now, result=result)
+                result.unreachable = outcome.answer is Answer.UNREACHABLE
+            if is_last or result.unreachable:
                 break
         _finish(
             token, upto=position, pause=UNREACHABLE_PAUSE if result.unreachable else timedelta(0), now=now
@@ -141,7 +141,7 @@ def claim_retries(*, now: datetime, limit: int) -> Batch:
             return batch
         batch.claimed, batch.token = len(deliveries), uuid.uuid4()
         asked = [(row.message.kind, row.message.profile_id, row.message.context) for row in deliveries]
-        gates = gates_read.read(asked, roots=roots)
+        gates = gates_read.read(asked, roots=roots, now=now)
         date = mime.http_date(now)
         for delivery in deliveries:
             _claim_retry(delivery, batch=batch, gates=gates, date=date, now=now)
@@ -169,7 +169,9 @@ def _claim_retry(
     if address is None:
         return _fail(delivery, refusal, now=now)
     if deciding.waits_for_morning(kind):
-        morning = quiet_hours.next_allowed(root.time_zone, now=now)
+        choice = gates.choices.get(root.pk)
+        own = choice.quiet if choice is not None else None
+        morning = quiet_hours.next_allowed(root.time_zone, now=now, own=own)
         if morning is not None:
             Delivery.objects.filter(pk=delivery.pk).update(next_attempt_at=morning)
             return None
@@ -213,7 +215,7 @@ _POINT = (
 _POINT_NAME = b"lifecycle_point"
 
 
-def _point_at(token: uuid.UUID, position: int) -> None:
+def _point_at(token: uuid.UUID, position: int, *, lease: bytes) -> None:
     """Settle the previous delivery and mark the next, durably: the one write per e-mail.
 
     Straight through libpq: this statement runs once per message, and the layers above it would cost more than
@@ -221,7 +223,7 @@ def _point_at(token: uuid.UUID, position: int) -> None:
     """
     connection.ensure_connection()
     raw = connection.connection
-    values = [str(token).encode(), b"%d" % position, b"%d s" % deciding.lease().seconds]
+    values = [str(token).encode(), b"%d" % position, lease]
     if raw.prepare_threshold is None or raw.pgconn.transaction_status != TransactionStatus.IDLE:
         result = raw.pgconn.exec_params(_POINT, values)
     else:
