@@ -1,7 +1,7 @@
 """One connection to the mail server for a whole batch, and an honest answer per e-mail.
 
-With Django's SMTP backend the bytes go over its raw connection, commands in one packet where the server allows
-it (RFC 2920); any other backend (console, file, a provider's) gets an EmailMessage. The answer tells apart what
+With Django's SMTP backend the bytes go over its own connection (see services.conversation); any other backend
+(console, file, a provider's) gets an EmailMessage. The answer tells apart what
 policy has to tell apart: handed over, refused for now, refused for good, not reachable, fate unknown.
 """
 
@@ -19,6 +19,7 @@ from django.core import mail
 from django.core.mail.backends.smtp import EmailBackend
 
 from lifecycle.services import mime
+from lifecycle.services.conversation import Conversation, Reply
 from lifecycle.services.mime import Envelope
 
 TIMEOUT_SECONDS: Final = 20
@@ -53,12 +54,10 @@ class Mailer:
 
     def __init__(self) -> None:
         self._backend: Any = None
-        self._smtp: Any = None
+        self._talk: Conversation | None = None
         self._sent = 0
-        self._pipelining = False
         self._rests_until = 0.0
         self._from = mime.from_address()
-        self._mail_from = f"MAIL FROM:<{self._from}>".encode("ascii", "replace")
 
     def __enter__(self) -> Mailer:
         return self
@@ -66,34 +65,49 @@ class Mailer:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def send(self, envelope: Envelope) -> Outcome:
-        """Hand over one e-mail. Never raises for what the network or the server does."""
+    def send(self, envelope: Envelope, *, then: Envelope | None = None) -> Outcome:
+        """Hand over one e-mail. Never raises for what the network or the server does.
+
+        `then` is the e-mail the caller is going to send next, if it knows: its commands may travel with this one's
+        content. Its content does not, so nobody can have received it before it is sent.
+        """
         if not mime.is_address(envelope.address):
             return Outcome(Answer.NO_SUCH_ADDRESS, "not an address")
         if time.monotonic() < self._rests_until:
             # the server is away: the caller goes on deciding, and does not wait for a time-out per batch
             return Outcome(Answer.UNREACHABLE, "resting")
+        ahead = self._talk is not None and self._talk.runs_ahead
+        outcome = self._send(envelope, then)
+        if ahead and outcome.answer is Answer.UNREACHABLE:
+            # The server took the one before and hung up, as many do after so many messages: that is no absence.
+            self._rests_until = 0.0
+            outcome = self._send(envelope, then)
+        return outcome
+
+    def close(self) -> None:
+        """Say goodbye; a server that is gone already is no fault."""
+        if self._talk is not None and self._talk.runs_ahead:
+            self._forget()  # it waits for an e-mail that will not come: hanging up is the only way out
+        if self._backend is not None:
+            with suppress(OSError, smtplib.SMTPException):
+                self._backend.close()
+        self._backend = self._talk = None
+        self._sent = 0
+
+    def _send(self, envelope: Envelope, then: Envelope | None) -> Outcome:
         try:
             self._open()
         except (OSError, smtplib.SMTPException) as error:
             self._forget()
             self._rests_until = time.monotonic() + REST_SECONDS
             return Outcome(Answer.UNREACHABLE, _describe(error))
-        if self._smtp is not None:
-            return self._send_raw(envelope)
+        if self._talk is not None:
+            return self._send_raw(self._talk, envelope, then)
         return self._send_message(envelope)
-
-    def close(self) -> None:
-        """Say goodbye; a server that is gone already is no fault."""
-        if self._backend is not None:
-            with suppress(OSError, smtplib.SMTPException):
-                self._backend.close()
-        self._backend = self._smtp = None
-        self._sent = 0
 
     def _open(self) -> None:
         if self._backend is not None:
-            if self._sent < MESSAGES_PER_CONNECTION:
+            if self._sent < MESSAGES_PER_CONNECTION or (self._talk is not None and self._talk.runs_ahead):
                 return
             self.close()
         backend = mail.get_connection(fail_silently=False)
@@ -102,30 +116,29 @@ class Mailer:
         backend.open()
         self._backend = backend
         if isinstance(backend, EmailBackend):
-            self._smtp = backend.connection
-            self._smtp.ehlo_or_helo_if_needed()
-            self._pipelining = self._smtp.has_extn("pipelining")
+            backend.connection.ehlo_or_helo_if_needed()
+            self._talk = Conversation(backend.connection, sender=self._from)
 
     def _forget(self) -> None:
         """Drop a broken connection without a word."""
-        if self._smtp is not None:
-            self._smtp.close()
-        self._backend = self._smtp = None
+        if self._talk is not None:
+            self._backend.connection.close()
+        self._backend = self._talk = None
         self._sent = 0
 
-    def _send_raw(self, envelope: Envelope) -> Outcome:
+    def _send_raw(self, talk: Conversation, envelope: Envelope, then: Envelope | None) -> Outcome:
         content = envelope.as_bytes()
-        if b"\n." in content:
-            content = content.replace(b"\n.", b"\n..")
-        smtp = self._smtp
+        if then is not None and (
+            self._sent + 1 >= MESSAGES_PER_CONNECTION or not mime.is_address(then.address)
+        ):
+            then = None
         handed_over = False
         try:
-            refusal = self._announce(smtp, envelope.address.encode())
-            if refusal is not None:
-                return refusal
+            replies = talk.announce(envelope.address)
+            if any(code >= 400 for code, _text in replies):
+                return self._not_announced(talk, replies)
             handed_over = True
-            smtp.sock.sendall(content + b".\r\n")
-            code, text = smtp.getreply()
+            code, text = talk.hand_over(content, then=then.address if then else None)
         except (OSError, smtplib.SMTPException) as error:
             self._forget()
             return Outcome(Answer.UNKNOWN if handed_over else Answer.UNREACHABLE, _describe(error))
@@ -134,46 +147,25 @@ class Mailer:
             return SENT
         return self._refused(code, text)
 
-    def _announce(self, smtp: Any, address: bytes) -> Outcome | None:
-        """MAIL, RCPT and DATA; None when the server waits for the content."""
-        recipient = b"RCPT TO:<" + address + b">"
-        if self._pipelining:
-            smtp.sock.sendall(b"\r\n".join((self._mail_from, recipient, b"DATA\r\n")))
-            replies = [smtp.getreply(), smtp.getreply(), smtp.getreply()]
-        else:
-            replies = []
-            for command in (self._mail_from, recipient, b"DATA"):
-                smtp.sock.sendall(command + b"\r\n")
-                replies.append(smtp.getreply())
-                if replies[-1][0] >= 400:
-                    break
-        for place, (code, text) in enumerate(replies):
-            if code < 400:
-                continue
-            if len(replies) == 3 and replies[2][0] == 354:
-                # the server waits for content although it refused a command: give it none
-                smtp.sock.sendall(b".\r\n")
-                smtp.getreply()
-            self._reset()
-            if place == 1 and code >= 500:
-                return Outcome(Answer.NO_SUCH_ADDRESS, _line(code, text))
-            if place == 0 and code >= 500:
-                # our own sender is refused: no fault of the recipient, so wait for staff to mend it
-                return Outcome(Answer.TEMPORARY, _line(code, text))
-            return self._refused(code, text)
-        return None
+    def _not_announced(self, talk: Conversation, replies: list[Reply]) -> Outcome:
+        """A command was refused: say whose fault it is, and leave the server ready for the next e-mail."""
+        place, (code, text) = next((at, reply) for at, reply in enumerate(replies) if reply[0] >= 400)
+        try:
+            talk.abandon(waits_for_content=replies[-1][0] == 354)
+        except (OSError, smtplib.SMTPException):
+            self._forget()
+        if place == 1 and code >= 500:
+            return Outcome(Answer.NO_SUCH_ADDRESS, _line(code, text))
+        if place == 0 and code >= 500:
+            # our own sender is refused: no fault of the recipient, so wait for staff to mend it
+            return Outcome(Answer.TEMPORARY, _line(code, text))
+        return self._refused(code, text)
 
     def _refused(self, code: int, text: bytes | str) -> Outcome:
         if code == 421:
             self._forget()
             return Outcome(Answer.UNREACHABLE, _line(code, text))
         return Outcome(Answer.REFUSED if code >= 500 else Answer.TEMPORARY, _line(code, text))
-
-    def _reset(self) -> None:
-        try:
-            self._smtp.rset()
-        except (OSError, smtplib.SMTPException):
-            self._forget()
 
     def _send_message(self, envelope: Envelope) -> Outcome:
         message = mail.EmailMultiAlternatives(

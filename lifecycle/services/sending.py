@@ -63,9 +63,11 @@ def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
         return result
     deadline = time.monotonic() + RUN_SECONDS
     lease = b"%d s" % deciding.lease().total_seconds()
-    position = 0
+    position, is_last = 0, jobs.is_stopping()
     try:
         for place, parcel in enumerate(parcels, start=1):
+            if is_last or result.unreachable:
+                break
             _point_at(token, place, lease=lease)
             position = place
             is_last = place == len(parcels) or jobs.is_stopping() or time.monotonic() > deadline
@@ -75,8 +77,6 @@ def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
             else:
                 _settle_other(parcel, outcome, token=token, now=now, result=result)
                 result.unreachable = outcome.answer is Answer.UNREACHABLE
-            if is_last or result.unreachable:
-                break
         _finish(
             token, upto=position, pause=UNREACHABLE_PAUSE if result.unreachable else timedelta(0), now=now
         )

@@ -43,11 +43,11 @@ def die_at(monkeypatch: pytest.MonkeyPatch, place: int, *, after: bool) -> None:
     """Kill the run at its n-th e-mail, before or after the server took it."""
     honest, count = Mailer.send, [0]
 
-    def send(self: Mailer, envelope: Any) -> Outcome:
+    def send(self: Mailer, envelope: Any, **rest: Any) -> Outcome:
         count[0] += 1
         if count[0] == place and not after:
             raise Killed
-        outcome = honest(self, envelope)
+        outcome = honest(self, envelope, **rest)
         if count[0] == place:
             raise Killed
         return outcome
@@ -137,9 +137,9 @@ def test_a_run_that_lost_its_lease_stops(
     queue([person() for _number in range(4)])
     honest, count = Mailer.send, [0]
 
-    def slow(self: Mailer, envelope: Any) -> Outcome:
+    def slow(self: Mailer, envelope: Any, **rest: Any) -> Outcome:
         count[0] += 1
-        outcome = honest(self, envelope)
+        outcome = honest(self, envelope, **rest)
         if count[0] == 2:
             lapse()
             assert sending.recover(now=NOON) == 1
@@ -159,7 +159,7 @@ def test_the_connection_breaking_after_the_content_is_a_gap(
 ) -> None:
     queue([person()])
     with monkeypatch.context() as patch:
-        patch.setattr(Mailer, "send", lambda *a: Outcome(Answer.UNKNOWN, "SMTPServerDisconnected"))
+        patch.setattr(Mailer, "send", lambda *a, **k: Outcome(Answer.UNKNOWN, "SMTPServerDisconnected"))
         messages.deliver(now=NOON)
         assert Delivery.objects.values_list("gaps", "status").get() == (1, "queued")
         messages.deliver(now=NOON)
