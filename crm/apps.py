@@ -14,5 +14,14 @@ class CrmConfig(AppConfig):
     def ready(self) -> None:
         from importlib import import_module
 
-        for module in ("knobs", "roles", "kinds", "receivers", "checks", "surfaces", "api.authentication"):
+        for module in (
+            "knobs",
+            "roles",
+            "kinds",
+            "receivers",
+            "checks",
+            "surfaces",
+            "conditions.people",
+            "api.authentication",
+        ):
             import_module(f"crm.{module}")

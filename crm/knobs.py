@@ -125,3 +125,23 @@ knobs.register(
     "crm.retention_until_hour", type=int, default=6, minimum=0, maximum=23, unit=_("hour"),
     label=_("Retention ends"), help=_("Hour until which they are deleted; what is left waits for the next night."),
 )  # fmt: skip
+
+knobs.register(
+    "crm.source_rate", type=int, default=50_000, minimum=1, maximum=1_000_000, unit=_("events per second"),
+    label=_("Limit of a source"),
+    help=_("A source without a limit of its own may send this many events per second on average. Beyond it the door answers 429 and says when to send again."),
+)  # fmt: skip
+knobs.register(
+    "crm.source_burst", type=int, default=500_000, minimum=1, maximum=10_000_000, unit=_("events"),
+    label=_("Burst of a source"),
+    help=_("So many events may come at once before the limit of a source is felt."),
+)  # fmt: skip
+knobs.register(
+    "crm.source_share", type=int, default=75, minimum=10, maximum=100, unit="%",
+    label=_("Share of one source while others send"),
+    help=_("While several sources send, one of them may hold at most this share of the requests a web process works on at once; a flood of one leaves room for the others. A source that is alone may use all. 100 turns it off."),
+)  # fmt: skip
+knobs.register(
+    "crm.most_kinds", type=int, default=2_000, minimum=100, maximum=20_000, label=_("Kinds in the catalogue"),
+    help=_("New kinds of events enter the catalogue up to this number. Events of further kinds are stored all the same."),
+)  # fmt: skip

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crm import facts as facts
+
 
 @dataclass(frozen=True, slots=True)
 class TouchpointKind:

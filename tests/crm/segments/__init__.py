@@ -1,0 +1,1 @@
+"""Segments: rules, passes, follow-up, lists and exports."""
