@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import BigIntegerField, F, Func, IntegerField, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
-from crm import names
-from crm.addresses import address_hash
-from crm.models import ContactPoint, Identity, MergeRecord, Profile
-from crm.selectors import rules as identity_rules
+from crm.models import Identity, MergeRecord, Profile
+from crm.selectors import search as people_search
+
+# A list of people found is a choice to make, not a report: the best of them.
+MOST_FOUND = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +82,20 @@ def by_public_id(public_id: Any) -> Profile | None:
 
 
 def search(text: str, *, within: QuerySet[Profile] | None = None) -> QuerySet[Profile]:
-    """People by name tokens, or by an exact e-mail, phone, or other identifier. Every branch has an index."""
+    """The people that the search finds, best first; all of them when nothing was typed."""
     people = (within if within is not None else Profile.objects.all()).roots()  # type: ignore[attr-defined]
-    wanted = text.strip()
-    if not wanted:
+    if not text.strip():
         return people
-    exact = {
-        wanted,
-        identity_rules.normalise("email", wanted) or wanted,
-        identity_rules.normalise("phone", wanted) or wanted,
-    }
-    owners = set(
-        Identity.objects.filter(value__in=exact, kind__in=list(identity_rules.in_force())).values_list(
-            "profile_id", flat=True
-        )[:50]
-    )
-    hashes = [address_hash(channel, value) for channel in ("email", "sms") for value in exact]
-    owners |= set(
-        ContactPoint.objects.filter(channel__in=("email", "sms"), value_hash__in=hashes).values_list(
-            "profile_id", flat=True
-        )[:50]
-    )
-    match = Q(pk__in=set(roots(owners).values()))
-    tokens = names.query_tokens(wanted)
-    if tokens:
-        match |= Q(search_tokens__contains=tokens)
-    return people.filter(match)
+    return ranked(people, [hit.profile_id for hit in people_search.people(text, limit=MOST_FOUND)])
+
+
+def ranked(people: QuerySet[Profile], ids: list[int]) -> QuerySet[Profile]:
+    """Those of `people` with these ids, in the order of the ids."""
+    place = Func(
+        Value(ids, output_field=ArrayField(BigIntegerField())), F("pk"), function="array_position",
+        output_field=IntegerField(),
+    )  # fmt: skip
+    return people.filter(pk__in=ids).order_by(place)
 
 
 def identities(profile_ids: Iterable[int]) -> QuerySet[Identity]:

@@ -116,3 +116,9 @@ def phone(text: str, *, region: str) -> str | None:
     if not phonenumbers.is_possible_number(parsed):
         return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def phone_prefix() -> str:
+    """What numbers of the organisation's own region begin with in E.164, such as +86; empty without a region."""
+    code = phonenumbers.country_code_for_region(knobs.get("crm.phone_region") or "")
+    return f"+{code}" if code else ""

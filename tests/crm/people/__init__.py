@@ -1,0 +1,1 @@
+"""People: search, suggestions, accounts, notes and the customer page."""
