@@ -9,7 +9,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from lifecycle.admin.base import PageAdmin, person_link
+from crm.kernel.pages import PageAdmin
+from crm.selectors.staff_links import person_link
 from lifecycle.models import Enrolment
 from lifecycle.states import EnrolmentEventKind, EnrolmentStatus, ExitCause
 

@@ -16,8 +16,8 @@ from unfold.decorators import display
 
 from crm.kernel import clock
 from crm.kernel.errors import DomainError, Invalid
+from crm.kernel.pages import PageAdmin
 from lifecycle import shipped
-from lifecycle.admin.base import PageAdmin
 from lifecycle.models import Journey
 from lifecycle.selectors import journeys as journey_reads
 from lifecycle.services import journeys

@@ -12,9 +12,10 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from crm.kernel.admin import ServiceAdmin, call_service
+from crm.kernel.pages import PageAdmin
 from crm.selectors import profiles
+from crm.selectors.staff_links import person_link
 from lifecycle import registry
-from lifecycle.admin.base import PageAdmin, person_link
 from lifecycle.models import Delivery, InboxItem, OutboundMessage
 from lifecycle.selectors import messages as message_reads
 from lifecycle.services import letters, messages, rendering

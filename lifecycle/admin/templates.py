@@ -12,8 +12,8 @@ from django.utils.translation import get_language_info, gettext_lazy
 from django.utils.translation import gettext as _
 
 from crm.kernel.errors import DomainError, NotFound
+from crm.kernel.pages import PageAdmin
 from lifecycle import registry
-from lifecycle.admin.base import PageAdmin
 from lifecycle.models import MessageTemplate
 from lifecycle.registry import MessageKind
 from lifecycle.services import templates

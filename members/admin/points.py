@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -20,6 +20,7 @@ from crm.kernel import clock
 from crm.kernel.admin import ServiceAdmin, request_actor
 from crm.kernel.errors import DomainError
 from crm.selectors import profiles as profile_reads
+from crm.selectors import staff_links
 from members.models import PointsAccount, PointsEntry
 from members.services import points
 from members.states import EntryKind
@@ -95,7 +96,7 @@ class PointsAccountAdmin(ServiceAdmin):
             "entries": list(row.entries.order_by("-pk")[:SHOWN]),
             "form": form,
             "may_book": may_book,
-            "person_url": _profile_url(row.profile_id),
+            "person_url": staff_links.profile_url(row.profile_id),
             "list_url": reverse("admin:members_pointsaccount_changelist"),
         }
         return TemplateResponse(
@@ -136,10 +137,3 @@ class PointsEntryAdmin(ServiceAdmin):
     search_fields = ["=idempotency_key", "=account__id"]
     search_help_text = gettext_lazy("Exact key, or number of the account")
     ordering = ["-id"]
-
-
-def _profile_url(profile_id: int) -> str:
-    try:
-        return reverse("admin:crm_profile_change", args=[profile_id])
-    except NoReverseMatch:
-        return ""

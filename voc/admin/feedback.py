@@ -14,8 +14,10 @@ from unfold.decorators import display
 from crm.kernel import clock
 from crm.kernel.admin import call_service
 from crm.kernel.errors import DomainError
-from voc.admin.base import PageAdmin, number, person_links
+from crm.kernel.pages import PageAdmin
+from crm.selectors.staff_links import person_links
 from voc.admin.forms import EntryForm
+from voc.admin.numbers import number
 from voc.models import Feedback
 from voc.selectors import clock as clock_reads
 from voc.services import feedback, similarity

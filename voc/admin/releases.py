@@ -12,9 +12,11 @@ from unfold.decorators import display
 
 from crm.kernel import clock
 from crm.kernel.errors import DomainError, Invalid
+from crm.kernel.pages import PageAdmin
 from crm.selectors import contacts
-from voc.admin.base import PageAdmin, number, person_links
+from crm.selectors.staff_links import person_links
 from voc.admin.forms import ReleaseForm
+from voc.admin.numbers import number
 from voc.models import Release, Ticket
 from voc.selectors import clock as clock_reads
 from voc.selectors import due, progress

@@ -13,8 +13,10 @@ from unfold.decorators import display
 
 from crm.kernel import clock
 from crm.kernel.errors import DomainError, Invalid
-from voc.admin.base import PageAdmin, number, person_links
+from crm.kernel.pages import PageAdmin
+from crm.selectors.staff_links import person_links
 from voc.admin.forms import TicketForm
+from voc.admin.numbers import number
 from voc.models import Feedback, Release, ReleaseItem, Ticket, TicketFollower
 from voc.selectors import clock as clock_reads
 from voc.selectors import tickets as ticket_reads

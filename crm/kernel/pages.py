@@ -1,4 +1,4 @@
-"""The frame of the staff pages of voc: a list by the theme, and a page of our own whose buttons call services."""
+"""Pages of the staff tool: a list by the theme, and a page per row whose buttons call services."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from crm.kernel import clock
 from crm.kernel.admin import ServiceAdmin, request_actor
 from crm.kernel.errors import DomainError
-from crm.selectors import profiles as profile_reads
 
 
 class PageAdmin(ServiceAdmin):
@@ -83,7 +82,7 @@ class PageAdmin(ServiceAdmin):
                 "opts": self.opts,
                 "title": title,
                 "row": row,
-                "list_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
+                "list_url": self.list_url(),
                 "may": {
                     name: request.user.has_perm(perm) for name, (perm, _method) in self.page_actions.items()
                 },
@@ -95,6 +94,10 @@ class PageAdmin(ServiceAdmin):
     def call(self, request: HttpRequest, service: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a service as the signed-in member of staff."""
         return service(*args, actor=request_actor(request), now=clock.now(), **kwargs)
+
+    def list_url(self) -> str:
+        """The address of the list."""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
     def page_url(self, row_id: Any) -> str:
         """The address of a row's page."""
@@ -114,23 +117,3 @@ class PageAdmin(ServiceAdmin):
         if done:
             messages.success(request, done)
         return HttpResponseRedirect(self.page_url(row.pk))
-
-
-def person_links(profile_ids: list[int | None]) -> dict[int, tuple[str, str]]:
-    """(name, address of the customer page) by profile id."""
-    cards = profile_reads.cards({ident for ident in profile_ids if ident is not None})
-    return {ident: (card.name, profile_url(card.id)) for ident, card in cards.items()}
-
-
-def profile_url(profile_id: int) -> str:
-    """The customer page, when there is one."""
-    try:
-        return reverse("admin:crm_profile_change", args=[profile_id])
-    except NoReverseMatch:
-        return ""
-
-
-def number(text: str | None) -> int:
-    """A ticket number as staff type it, `#12` or `12`; 0 when it is none."""
-    text = (text or "").strip().lstrip("#")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
