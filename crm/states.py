@@ -213,7 +213,10 @@ class SuggestionStatus(models.TextChoices):
 SUGGESTION_TRANSITIONS: dict[str, tuple[str, ...]] = {
     SuggestionStatus.OPEN: (SuggestionStatus.MERGED, SuggestionStatus.DISMISSED),
     SuggestionStatus.MERGED: (SuggestionStatus.DISMISSED,),  # the merge was undone: they are two people
-    SuggestionStatus.DISMISSED: (SuggestionStatus.OPEN, SuggestionStatus.MERGED),  # new evidence; merged by hand
+    SuggestionStatus.DISMISSED: (
+        SuggestionStatus.OPEN,
+        SuggestionStatus.MERGED,
+    ),  # new evidence; merged by hand
 }
 
 
@@ -448,3 +451,67 @@ IMPORT_TRANSITIONS: dict[str, tuple[str, ...]] = {
     ImportStatus.CANCELLED: (),
     ImportStatus.DONE: (),
 }  # fmt: skip
+
+
+class SegmentKind(models.TextChoices):
+    """Whether a rule decides who is in a segment, or staff do."""
+
+    DYNAMIC = "dynamic", pgettext_lazy("segment", "Dynamic (by rule)")
+    STATIC = "static", pgettext_lazy("segment", "Static list")
+
+
+class SegmentStatus(models.TextChoices):
+    """Whether a segment follows what happens. A paused one keeps its people as they were."""
+
+    DRAFT = "draft", pgettext_lazy("segment", "Draft")
+    ACTIVE = "active", pgettext_lazy("segment", "Active")
+    PAUSED = "paused", pgettext_lazy("segment", "Paused")
+    ARCHIVED = "archived", pgettext_lazy("segment", "Archived")
+
+
+SEGMENT_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    SegmentStatus.DRAFT: (SegmentStatus.ACTIVE, SegmentStatus.ARCHIVED),
+    SegmentStatus.ACTIVE: (SegmentStatus.PAUSED, SegmentStatus.ARCHIVED),
+    SegmentStatus.PAUSED: (SegmentStatus.ACTIVE, SegmentStatus.ARCHIVED),
+    SegmentStatus.ARCHIVED: (),
+}
+
+
+class SegmentEventKind(models.TextChoices):
+    """What was done to a segment."""
+
+    CREATED = "created", pgettext_lazy("segment", "Created")
+    EDITED = "edited", pgettext_lazy("segment", "Changed")
+    ACTIVATED = "activated", pgettext_lazy("segment", "Activated")
+    PAUSED = "paused", pgettext_lazy("segment", "Paused")
+    ARCHIVED = "archived", pgettext_lazy("segment", "Archived")
+    ADDED = "added", pgettext_lazy("segment", "People added")
+    REMOVED = "removed", pgettext_lazy("segment", "People removed")
+
+
+class SegmentRunCause(models.TextChoices):
+    """Why everybody is looked at."""
+
+    ACTIVATED = "activated", pgettext_lazy("segment run", "Activated")
+    EDITED = "edited", pgettext_lazy("segment run", "Rule changed")
+    NIGHTLY = "nightly", pgettext_lazy("segment run", "Nightly check")
+    ASKED = "asked", pgettext_lazy("segment run", "Asked for by staff")
+
+
+class FileStatus(models.TextChoices):
+    """What became of a file that somebody asked for."""
+
+    WAITING = "waiting", pgettext_lazy("export", "Waiting")
+    RUNNING = "running", pgettext_lazy("export", "Being written")
+    READY = "ready", pgettext_lazy("export", "Ready")
+    FAILED = "failed", pgettext_lazy("export", "Failed")
+    EXPIRED = "expired", pgettext_lazy("export", "Expired")
+
+
+FILE_TRANSITIONS: dict[str, tuple[str, ...]] = {
+    FileStatus.WAITING: (FileStatus.RUNNING, FileStatus.FAILED, FileStatus.EXPIRED),
+    FileStatus.RUNNING: (FileStatus.READY, FileStatus.FAILED, FileStatus.EXPIRED),
+    FileStatus.READY: (FileStatus.EXPIRED,),
+    FileStatus.FAILED: (FileStatus.EXPIRED,),
+    FileStatus.EXPIRED: (),
+}

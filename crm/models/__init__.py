@@ -11,9 +11,10 @@ from crm.models.computed import (
     PurchaseSummary,
 )
 from crm.models.contact import ConsentRecord, ContactPoint, PressureEntry, Suppression
+from crm.models.export import Export, ExportPart
 from crm.models.identity import Identity, IdentityRule, MergeRecord, MergeSuggestion
-from crm.models.note import ProfileLink, ProfileNote, ScanPosition
 from crm.models.imports import ImportMapping, ImportMember, ImportReject, ImportRun
+from crm.models.note import ProfileLink, ProfileNote, ScanPosition
 from crm.models.privacy import (
     ConsentRequest,
     ConsentText,
@@ -24,6 +25,14 @@ from crm.models.privacy import (
     RetentionRun,
 )
 from crm.models.profile import Profile
+from crm.models.segment import (
+    Segment,
+    SegmentDifference,
+    SegmentEvent,
+    SegmentMembership,
+    SegmentRun,
+    SegmentSize,
+)
 from crm.models.source import ApiKey, RetiredKey, Source
 from crm.models.staff import StaffUser
 from crm.models.touchpoint import (
@@ -52,6 +61,8 @@ __all__ = [
     "Erasure",
     "EventKind",
     "EventReceipt",
+    "Export",
+    "ExportPart",
     "Identity",
     "IdentityRule",
     "ImportMapping",
@@ -62,18 +73,24 @@ __all__ = [
     "KindProperty",
     "MergeRecord",
     "MergeSuggestion",
-    "PersonExport",
     "ObservedProperty",
+    "PersonExport",
     "PressureEntry",
     "PressureReservation",
     "Profile",
     "ProfileLink",
     "ProfileNote",
-    "ScanPosition",
     "PurchaseReport",
     "PurchaseSummary",
     "RetentionRun",
     "RetiredKey",
+    "ScanPosition",
+    "Segment",
+    "SegmentDifference",
+    "SegmentEvent",
+    "SegmentMembership",
+    "SegmentRun",
+    "SegmentSize",
     "Source",
     "SourceMinute",
     "StaffUser",
