@@ -120,6 +120,7 @@ class ComputedRun(models.Model):
     cursor = models.BigIntegerField(_("last person done"), default=0)
     upper = models.BigIntegerField(_("last person"), default=0)
     values_written = models.BigIntegerField(_("values written"), default=0)
+    settings = models.JSONField(_("settings"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created"))
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
