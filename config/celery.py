@@ -29,6 +29,7 @@ SCHEDULE: dict[str, float] = {
     "crm.kernel.sweep": 10.0,
     "crm.kernel.seal_action_log": 5.0,
     "crm.fold_tallies": 30.0,
+    "crm.learn_kinds": 300.0,
     "lifecycle.deliver": 10.0,
     "lifecycle.advance_journeys": 10.0,
     "voc.tell_sweep": 30.0,

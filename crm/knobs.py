@@ -129,7 +129,10 @@ knobs.register(
 knobs.register(
     "crm.source_rate", type=int, default=50_000, minimum=1, maximum=1_000_000, unit=_("events per second"),
     label=_("Limit of a source"),
-    help=_("A source without a limit of its own may send this many events per second on average. Beyond it the door answers 429 and says when to send again."),
+    help=_(
+        "A source without a limit of its own may send this many events per second on average. Beyond it the door"
+        " answers 429 and says when to send again."
+    ),
 )  # fmt: skip
 knobs.register(
     "crm.source_burst", type=int, default=500_000, minimum=1, maximum=10_000_000, unit=_("events"),
@@ -139,9 +142,12 @@ knobs.register(
 knobs.register(
     "crm.source_share", type=int, default=75, minimum=10, maximum=100, unit="%",
     label=_("Share of one source while others send"),
-    help=_("While several sources send, one of them may hold at most this share of the requests a web process works on at once; a flood of one leaves room for the others. A source that is alone may use all. 100 turns it off."),
+    help=_(
+        "While several sources send, one of them may hold at most this share of the requests a web process works on"
+        " at once; a flood of one leaves room for the others. A source that is alone may use all. 100 turns it off."
+    ),
 )  # fmt: skip
 knobs.register(
     "crm.most_kinds", type=int, default=2_000, minimum=100, maximum=20_000, label=_("Kinds in the catalogue"),
-    help=_("New kinds of events enter the catalogue up to this number. Events of further kinds are stored all the same."),
+    help=_("New kinds of events enter the catalogue up to this number. Events of further kinds are stored as well."),
 )  # fmt: skip

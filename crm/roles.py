@@ -6,7 +6,7 @@ _VIEW = tuple(
     f"crm.view_{noun}"
     for noun in (
         "profile", "identity", "contactpoint", "consentrecord", "suppression", "mergerecord", "mergesuggestion",
-        "ingestionwarning", "source", "touchpoint", "identityrule",
+        "ingestionwarning", "source", "eventkind", "touchpoint", "identityrule",
     )
 )  # fmt: skip
 
@@ -29,3 +29,7 @@ roles.grant(
     "crm.change_identityrule", "crm.add_identityrule", "crm.view_staffuser", "crm.add_staffuser",
     "crm.change_staffuser", "auth.view_group",
 )  # fmt: skip
+
+# The door: leads look after what arrives.
+for _role in ("lead", "admin"):
+    roles.grant(_role, "crm.add_eventkind", "crm.change_eventkind", "crm.change_ingestionwarning")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Sum
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from crm.kernel import surfaces
 from crm.kernel.surfaces import Card
-from crm.models import IngestionWarning
-from crm.selectors import tallies
+from crm.selectors import tallies, warnings
 
 
 @surfaces.home_card("crm.touchpoints", order=50)
@@ -24,8 +22,7 @@ def touchpoints_today(*, now: datetime, **context: Any) -> Card:
 
 @surfaces.home_card("crm.warnings", order=60)
 def warnings_this_week(*, now: datetime, **context: Any) -> Card:
-    """Ingestion warnings of the last seven days."""
-    since = now.date() - timedelta(days=6)
-    number = IngestionWarning.objects.filter(seen_on__gte=since).aggregate(total=Sum("count"))["total"] or 0
+    """Warnings of the last seven days that nobody resolved or muted."""
+    number = warnings.count_open(since=now.date() - timedelta(days=6), until=now.date())
     url = reverse("admin:crm_ingestionwarning_changelist")
     return Card(_("Ingestion warnings, 7 days"), number, url=url, tone="warn" if number else "good")

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from crm.kernel import clock
-from crm.services import partitions, tallies
+from crm.services import kind_learning, partitions, tallies
 
 
 @shared_task(name="crm.fold_tallies")
@@ -16,3 +16,11 @@ def fold_tallies() -> None:
 def make_partitions() -> None:
     """Make the touchpoint partitions of this month and the next two."""
     partitions.ensure_ahead(now=clock.now())
+
+
+@shared_task(name="crm.learn_kinds")
+def learn_kinds() -> None:
+    """Let the catalogue follow what arrives, and drop minutes of sources that nobody looks at any more."""
+    now = clock.now()
+    kind_learning.learn_due(now=now)
+    tallies.forget_minutes(now=now)

@@ -8,12 +8,13 @@ Whatever else goes wrong is logged and answered 500, which every SDK sends again
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from crm.ingest import admission, answers, counters, keys, parsing, recording, wire
+from crm.ingest import admission, answers, counters, keys, kinds, parsing, recording, wire
 from crm.ingest.answers import Answer
 from crm.kernel import clock
 from crm.services import warnings
@@ -50,25 +51,56 @@ def receive(environ: Mapping[str, Any], call: str, *, stream: parsing.Readable |
 
 
 def _receive(environ: Mapping[str, Any], name: str, stream: parsing.Readable | None) -> Answer:
-    many = name in MANY
-    body = parsing.read_request(
-        environ, stream=stream, limit=parsing.BATCH_LIMIT if many else parsing.SINGLE_LIMIT
-    )
     source = keys.of_header(environ.get("HTTP_AUTHORIZATION", ""))
-    data, check_faults = parsing.load(body)
-    if type(data) is not dict:
-        raise parsing.BodyError(400, "invalid_json", "the body is a JSON object")
     if source is None:
+        # Some browsers' libraries name the key in the body alone.
+        data, size, check_faults = _read(environ, name, stream)
         source = keys.find(_body_key(data))
         if source is None:
             return answers.unauthorised()
+        with _place(source):
+            return _serve(data, size, name, source, check_faults=check_faults)
+    with _place(source):
+        data, size, check_faults = _read(environ, name, stream)
+        return _serve(data, size, name, source, check_faults=check_faults)
+
+
+@contextmanager
+def _place(source: SourceRef) -> Iterator[None]:
+    """A place among the requests at work, before anything of the body is read where the source is known by then."""
+    try:
+        admission.enter(source)
+        try:
+            yield
+        finally:
+            admission.leave(source)
+    except admission.OverShare:
+        admission.sent_away(source)
+        raise
+
+
+def _read(
+    environ: Mapping[str, Any], name: str, stream: parsing.Readable | None
+) -> tuple[dict[str, Any], int, bool]:
+    """The parsed body, its size, and whether its items must be searched for faults."""
+    limit = parsing.BATCH_LIMIT if name in MANY else parsing.SINGLE_LIMIT
+    body = parsing.read_request(environ, stream=stream, limit=limit)
+    data, check_faults = parsing.load(body)
+    if type(data) is not dict:
+        raise parsing.BodyError(400, "invalid_json", "the body is a JSON object")
+    return data, len(body), check_faults
+
+
+def _serve(data: dict[str, Any], size: int, name: str, source: SourceRef, *, check_faults: bool) -> Answer:
+    """Store what the body holds. Raises OverShare and the database's errors."""
+    many = name in MANY
     items = data.get("batch") if many else [data]
     if type(items) is not list:
         raise parsing.BodyError(400, "invalid_json", "a batch is a JSON object with a list `batch`")
     if name == "import" and source.trust != Trust.SERVER:
         return answers.problem(403, "not_allowed", "import needs a server write key")
-    admission.admit(source, count=len(items), size=len(body))
-    envelope = _envelope(data, many=many, source=source, check_faults=check_faults, size=len(body))
+    admission.admit(source, count=len(items), size=size)
+    envelope = _envelope(data, many=many, source=source, check_faults=check_faults, size=size)
     result = _take(items, "" if many else name, envelope, source, historical=name == "import")
     counters.took(accepted=result.accepted, duplicates=result.duplicates, rejected=len(result.rejected))
     return answers.stored(result)
@@ -112,6 +144,7 @@ def _take(
         found: list[tuple[str, str]] = []
         try:
             event = wire.read_event(item, call, envelope, found)
+            kinds.check(event, found)
         except wire.Refused as refusal:
             refused.append(Rejection(index, _safe_id(item), refusal.code, refusal.detail))
             continue
@@ -124,7 +157,9 @@ def _take(
         refused.append(Rejection(index, _safe_id(items[index]), "too_large", detail))
     result = recording.record(events, source=source, now=envelope.now, historical=historical)
     if refused or noticed:
-        warnings.keep(items, rejected=refused, noticed=noticed, source_id=source.id, now=envelope.now)
+        warnings.keep(
+            items, rejected=refused, noticed=noticed, source_id=source.id, now=envelope.now, call=call
+        )
     if refused or result.rejected:
         result.rejected = sorted(
             [

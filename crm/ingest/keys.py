@@ -6,7 +6,8 @@ import binascii
 import time
 from base64 import b64decode
 
-from crm.models import Source
+from crm.kernel import clock
+from crm.services import sources
 from crm.services.touchpoints import SourceRef
 
 CACHE_SECONDS = 5.0
@@ -53,8 +54,8 @@ def find(key: str) -> SourceRef | None:
     cached = _cache.get(key)
     if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS:
         return cached[1]
-    row = Source.objects.filter(write_key=key, is_active=True).values_list("pk", "trust", "name").first()
-    found = SourceRef(*row) if row else None
+    row = sources.find_by_key(key, now=clock.now())
+    found = SourceRef(row.pk, row.trust, row.name) if row else None
     if len(_cache) >= MOST_CACHED:
         _cache.clear()
     _cache[key] = (time.monotonic(), found)

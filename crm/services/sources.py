@@ -1,4 +1,4 @@
-"""Sources and API keys: made, read by the door, switched off."""
+"""Sources and API keys: made, read by the door, replaced, limited, switched off."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -15,10 +15,13 @@ from django.utils.translation import gettext as _
 from crm.kernel import actionlog
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Invalid, NotFound
-from crm.models import ApiKey, Source
+from crm.models import ApiKey, RetiredKey, Source
 from crm.states import Trust
 
 SCOPE = re.compile(r"[a-z]+\.[a-z_]+:(read|write)")
+LONGEST_OVERLAP = timedelta(days=90)
+USED_EVERY = timedelta(minutes=5)
+MOST_EVENTS = 10_000_000
 
 
 def create(name: str, *, trust: str, actor: Actor, now: datetime) -> Source:
@@ -52,15 +55,82 @@ def get_or_create(name: str, *, trust: str, actor: Actor, now: datetime) -> tupl
     return found, False
 
 
-def rotate(source_id: int, *, actor: Actor, now: datetime) -> Source:
-    """Replace the write key. The old one stops within the five seconds of the door's cache."""
+def rotate(source_id: int, *, works_until: datetime | None = None, actor: Actor, now: datetime) -> Source:
+    """Issue a new write key. The old one opens the door until `works_until` (at most LONGEST_OVERLAP from now), or
+    stops within the five seconds of the door's cache when no time is given. Raises NotFound, Invalid."""
+    if works_until is not None and not now < works_until <= now + LONGEST_OVERLAP:
+        raise Invalid(
+            _("The old key works until a time within the next %(days)d days.") % {"days": LONGEST_OVERLAP.days},
+            code="invalid_time", field="works_until",
+        )  # fmt: skip
     with transaction.atomic():
-        source = Source.objects.select_for_update().filter(pk=source_id).first()
-        if source is None:
-            raise NotFound(_("There is no such source."))
+        source = _locked(source_id)
+        RetiredKey.objects.create(
+            source=source, write_key=source.write_key, retired_at=now, works_until=works_until or now,
+            revoked_at=None if works_until else now,
+        )  # fmt: skip
         source.write_key = _write_key(source.trust)
         source.save(update_fields=["write_key"])
         actionlog.write(actor, "crm.source.rotated", source, fields=("write_key",), now=now)
+    return source
+
+
+def revoke_retired_key(key_id: int, *, actor: Actor, now: datetime) -> RetiredKey:
+    """Close the door to a replaced key before its time. Raises NotFound."""
+    with transaction.atomic():
+        key = RetiredKey.objects.select_for_update().select_related("source").filter(pk=key_id).first()
+        if key is None:
+            raise NotFound(_("There is no such key."))
+        if key.revoked_at is None and key.works_until > now:
+            key.revoked_at = now
+            key.save(update_fields=["revoked_at"])
+            actionlog.write(actor, "crm.source.key_revoked", key.source, fields=("write_key",), now=now)
+    return key
+
+
+def find_by_key(write_key: str, *, now: datetime) -> Source | None:
+    """The active source that a present or replaced key opens the door for. That a replaced key is still in use is
+    noted, at most every USED_EVERY."""
+    source = Source.objects.filter(write_key=write_key, is_active=True).first()
+    if source is not None:
+        return source
+    retired = (
+        RetiredKey.objects.select_related("source")
+        .filter(write_key=write_key, revoked_at=None, works_until__gt=now, source__is_active=True)
+        .first()
+    )
+    if retired is None:
+        return None
+    if retired.last_used_at is None or now - retired.last_used_at >= USED_EVERY:
+        RetiredKey.objects.filter(pk=retired.pk).update(last_used_at=now)
+    return retired.source
+
+
+def set_limits(
+    source_id: int, *, rate_limit: int | None, burst_limit: int | None, actor: Actor, now: datetime
+) -> Source:
+    """Give a source limits of its own; None means those of the knobs. Raises NotFound, Invalid."""
+    for name, value in (("rate_limit", rate_limit), ("burst_limit", burst_limit)):
+        if value is not None and not 1 <= value <= MOST_EVENTS:
+            raise Invalid(
+                _("A limit is a whole number from 1 to %(most)d, or empty.") % {"most": MOST_EVENTS},
+                code="invalid_limit", field=name, allowed={"minimum": 1, "maximum": MOST_EVENTS},
+            )  # fmt: skip
+    with transaction.atomic():
+        source = _locked(source_id)
+        wanted = {"rate_limit": rate_limit, "burst_limit": burst_limit}
+        changed = [name for name, value in wanted.items() if getattr(source, name) != value]
+        if changed:
+            source.rate_limit, source.burst_limit = rate_limit, burst_limit
+            source.save(update_fields=changed)
+            actionlog.write(actor, "crm.source.limited", source, fields=changed, now=now)
+    return source
+
+
+def _locked(source_id: int) -> Source:
+    source = Source.objects.select_for_update().filter(pk=source_id).first()
+    if source is None:
+        raise NotFound(_("There is no such source."))
     return source
 
 

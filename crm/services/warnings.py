@@ -26,18 +26,20 @@ def keep(
     noticed: Sequence[tuple[int, str, str]] = (),
     source_id: int | None,
     now: datetime,
+    call: str = "",
 ) -> None:
-    """Count the rejections (index, message_id, code, detail) and warnings (index, code, detail) of a batch."""
+    """Count the rejections (index, message_id, code, detail) and warnings (index, code, detail) of a batch. `call`
+    is the type of the items when the request said it once for all."""
     if not rejected and not noticed:
         return
     found: dict[tuple[str, str], list[Any]] = {}
     for rejection in rejected:
-        kind = _kind(events, rejection.index)
+        kind = _kind(events, rejection.index, call)
         sample = _sample(rejection.index, rejection.message_id, kind, rejection.detail, False)
         _add(found, rejection.code, sample)
     for index, code, detail in noticed:
         message_id = _message_id(events[index])
-        _add(found, code, _sample(index, message_id, _kind(events, index), detail, True))
+        _add(found, code, _sample(index, message_id, _kind(events, index, call), detail, True))
     write(
         [(code, number, sample, subject) for (code, subject), (number, sample) in sorted(found.items())],
         source_id=source_id,
@@ -81,14 +83,15 @@ def _add(found: dict[tuple[str, str], list[Any]], code: str, sample: dict[str, A
     entry[0] += 1
 
 
-def _kind(events: Sequence[Any], index: int) -> str:
+def _kind(events: Sequence[Any], index: int, call: str) -> str:
     """The kind of an event, or of an item of the wire that never became one."""
     if not 0 <= index < len(events):
         return ""
     event = events[index]
     if type(event) is dict:
-        found = event.get("event") or event.get("type")
-        return found if type(found) is str else ""
+        name, kind = event.get("event"), call or event.get("type")
+        kind = kind.lower() if type(kind) is str else ""
+        return name if kind == "track" and type(name) is str else kind
     return str(getattr(event, "kind", ""))
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from crm.ingest import keys
+from crm.ingest import admission, keys
 from crm.kernel import actors, clock, knobs
 from crm.models import Source
-from crm.selectors import rules
+from crm.selectors import catalogue, rules
 from crm.services import partitions, sources
 from crm.services.touchpoints import SourceRef
 
@@ -27,6 +27,8 @@ def forgetful_caches() -> Iterator[None]:
     """A row that a test rolled back must not live on in a cache of the process."""
     yield
     keys.forget()
+    admission.forget()
+    catalogue.forget()
     rules.forget()
     knobs.forget()
     partitions.forget()
