@@ -6,38 +6,50 @@ and knows when it was made, so that a reader can let it expire. Reading has no e
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
-import hmac
 import json
 import time
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
+import orjson
 from django.conf import settings
 from django.core import signing
 from django.utils.translation import gettext_lazy as _
 
 from crm.kernel.errors import Gone, NotFound
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
 
 def make(purpose: str, payload: dict[str, Any]) -> str:
     """A URL-safe token for `purpose` with a JSON payload of ids."""
     # As signing.dumps, with the parts that depend on the purpose alone made once: mail signs two per message.
-    body = base64.urlsafe_b64encode(json.dumps(payload, separators=(",", ":")).encode("latin-1"))
-    value = body.rstrip(b"=") + b":" + signing.b62_encode(int(time.time())).encode()
-    mac = _mac(purpose, settings.SECRET_KEY).copy()
-    mac.update(value)
-    return (value + b":" + base64.urlsafe_b64encode(mac.digest()).rstrip(b"=")).decode()
+    text = orjson.dumps(payload)
+    if not text.isascii():
+        text = json.dumps(payload, separators=(",", ":")).encode()
+    body = binascii.b2a_base64(text, newline=False).rstrip(b"=").translate(_URL_SAFE)
+    value = b"%b:%b" % (body, _stamp(int(time.time())))
+    inner, outer = _keyed(purpose, settings.SECRET_KEY)
+    inner, outer = inner.copy(), outer.copy()
+    inner.update(value)
+    outer.update(inner.digest())
+    mark = binascii.b2a_base64(outer.digest(), newline=False).rstrip(b"=").translate(_URL_SAFE)
+    return (value + b":" + mark).decode()
+
+
+@lru_cache(maxsize=4)
+def _stamp(seconds: int) -> bytes:
+    return signing.b62_encode(seconds).encode()
 
 
 @lru_cache(maxsize=32)
-def _mac(purpose: str, secret: str) -> hmac.HMAC:
-    """The keyed hash that django.core.signing uses for this purpose (its salted_hmac with SHA-256)."""
-    salt = f"renxin.{purpose}signer"
-    key = hashlib.sha256((salt + secret).encode()).digest()
-    return hmac.new(key, digestmod=hashlib.sha256)
+def _keyed(purpose: str, secret: str) -> tuple[Any, Any]:
+    """The two hashes of HMAC-SHA-256 with the key that django.core.signing uses for this purpose, ready to go on."""
+    key = hashlib.sha256(f"renxin.{purpose}signer{secret}".encode()).digest().ljust(64, b"\0")
+    return tuple(hashlib.sha256(bytes(byte ^ pad for byte in key)) for pad in (0x36, 0x5C))  # type: ignore[return-value]
 
 
 def read(purpose: str, token: str, *, max_age: timedelta | None) -> dict[str, Any]:

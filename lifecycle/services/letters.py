@@ -44,27 +44,29 @@ def envelope_for(
     )
 
 
-def render_for(kind: MessageKind, *, root: Any, context: dict[str, Any]) -> rendering.Rendered:
-    """Render for this reader: their language and zone, else the organisation's. Raises TemplateFault."""
+def render_for(kind: MessageKind, *, root: Any, context: dict[str, Any], key: str = "") -> rendering.Rendered:
+    """Render for this reader: their language and zone, else the organisation's. Raises TemplateFault.
+
+    `key` is the context as text, for a caller that has it at hand.
+    """
     default = knobs.get("lifecycle.default_language")
     organisation = knobs.get("lifecycle.organisation_name")
     words = {"name": root.display_name, "family_name": root.family_name, "given_name": root.given_name}
-    values = {"organisation": {"name": organisation}, **context}
     language = root.language or default
     zone = quiet_hours.zone_of(root.time_zone).key
     if "person" not in context and "links" not in context:
         shared = rendering.render_shared(
             kind,
-            values,
+            {"organisation": {"name": organisation}, **context},
             words=words,
-            key=(orjson.dumps(context, option=orjson.OPT_SORT_KEYS), organisation),
+            key=(key or orjson.dumps(context, option=orjson.OPT_SORT_KEYS), organisation),
             language=language,
             time_zone=zone,
             default_language=default,
         )
         if shared is not None:
             return shared
-    values = {"person": words, "links": _Links(root.pk), **values}
+    values = {"organisation": {"name": organisation}, "person": words, "links": _Links(root.pk), **context}
     return rendering.render(kind, values, language=language, time_zone=zone, default_language=default)
 
 

@@ -25,6 +25,11 @@ from django.utils.translation import gettext, override
 BOUNDARY: Final = "=_renxin_part_7d1c5a"
 MAX_LINE: Final = 900  # RFC 5322 allows 998
 _HTML_HEAD = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+_TO_TEXT = (
+    f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="{BOUNDARY}"\r\n\r\n--{BOUNDARY}\r\n'
+).encode()
+_NEXT_PART = f"\r\n--{BOUNDARY}\r\n".encode()
+_END = f"\r\n--{BOUNDARY}--\r\n".encode()
 _LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?，。；：！？、)）】]")
 _ADDRESS = re.compile(r"[^\s<>@\"(),:;\\\x00-\x1f]+@[^\s<>@\"(),:;\\\x00-\x1f]+")
 
@@ -60,28 +65,21 @@ class Envelope:
 
     def html(self) -> bytes:
         """The HTML part: the text, decorated."""
-        return _html(self)[0]
+        return b"".join(_html(self)[0])
 
     def as_bytes(self) -> bytes:
         """The whole message with CRLF line ends."""
-        head = [
-            f"From: {from_header(self.sender)}",
-            f"To: {self.address}",
-            f"Subject: {_encoded(self.subject)}",
-        ]
-        head += [f"{name}: {value}" for name, value in self.headers()]
-        head.append("MIME-Version: 1.0")
-        head.append(f'Content-Type: multipart/alternative; boundary="{BOUNDARY}"\r\n')
-        content, fits = _html(self)
-        html = _HTML_HEAD + content if fits else _part("html", content)
+        rows = "\r\n".join([f"{name}: {value}" for name, value in self.headers()])
+        head = f"{_head(self.sender)}{self.address}\r\nSubject: {_encoded(self.subject)}\r\n{rows}\r\n"
+        html, fits = _html(self)
         return b"".join(
             (
-                "\r\n".join(head).encode("ascii"),
-                f"\r\n--{BOUNDARY}\r\n".encode(),
+                head.encode("ascii"),
+                _TO_TEXT,
                 _part("plain", self.text()),
-                f"\r\n--{BOUNDARY}\r\n".encode(),
-                html,
-                f"\r\n--{BOUNDARY}--\r\n".encode(),
+                _NEXT_PART,
+                *((_HTML_HEAD, *html) if fits else (_part("html", b"".join(html)),)),
+                _END,
             )
         )
 
@@ -101,6 +99,8 @@ class Envelope:
 class _Words:
     inbox: str
     unsubscribe: str
+    inbox_html: str
+    unsubscribe_html: str
 
 
 def is_address(address: str) -> bool:
@@ -125,23 +125,29 @@ def from_address(sender: str = "") -> str:
     return parseaddr(sender or settings.DEFAULT_FROM_EMAIL)[1]
 
 
-def _html(envelope: Envelope) -> tuple[bytes, bool]:
-    """The frame of the language with this text in it, as ASCII; and whether every line is short enough for mail."""
+@lru_cache(maxsize=8)
+def _head(sender: str) -> str:
+    return f"From: {from_header(sender)}\r\nTo: "
+
+
+def _html(envelope: Envelope) -> tuple[tuple[bytes, ...], bool]:
+    """The frame of the language with this text in it, as pieces of ASCII; and whether every line is short enough
+    for mail."""
     before, middle, after = _frame(envelope.language)
     words = _words(envelope.language)
     foot = []
     if envelope.inbox_url:
-        foot.append(f'<a href="{escape(envelope.inbox_url)}">{escape(words.inbox)}</a>')
+        foot.append(f'<a href="{escape(envelope.inbox_url)}">{words.inbox_html}</a>')
     if envelope.unsubscribe_url:
-        foot.append(f'<a href="{escape(envelope.unsubscribe_url)}">{escape(words.unsubscribe)}</a>')
+        foot.append(f'<a href="{escape(envelope.unsubscribe_url)}">{words.unsubscribe_html}</a>')
     if envelope.shared_body:
         body = _shared_paragraphs(envelope.shared_body)
         for mark, word in envelope.words:
             body = body.replace(_ascii(mark), _ascii(escape(word)))
     else:
         body = _ascii(_paragraphs(envelope.body))
-    links = b" \r\n".join(link.encode("ascii", "xmlcharrefreplace") for link in foot)
-    return b"".join((before, body, middle, links, after)), _fits(body) and _fits(links)
+    links = " \r\n".join(foot).encode("ascii")
+    return (before, body, middle, links, after), _fits(body) and _fits(links)
 
 
 @lru_cache(maxsize=64)
@@ -171,10 +177,8 @@ def _part(subtype: str, content: bytes) -> bytes:
         encoding, payload = "7bit", content
     else:
         encoding = "base64"
-        payload = b"\r\n".join(
-            binascii.b2a_base64(content[start : start + 57], newline=False)
-            for start in range(0, len(content), 57)
-        )
+        whole = binascii.b2a_base64(content, newline=False)
+        payload = b"\r\n".join([whole[start : start + 76] for start in range(0, len(whole), 76)])
     head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
     return head.encode() + payload
 
@@ -184,6 +188,7 @@ def _fits(content: bytes) -> bool:
     return len(content) <= MAX_LINE or max(map(len, content.split(b"\r\n"))) <= MAX_LINE
 
 
+@lru_cache(maxsize=256)
 def _encoded(text: str) -> str:
     """A header value: as it is, or in encoded words of whole characters (RFC 2047)."""
     if text.isascii() and len(text) <= 200:
@@ -199,15 +204,19 @@ def _domain() -> str:
 
 def _mark(message_id: int) -> str:
     """Makes the Message-ID ours: another installation with the same numbers has other ones."""
-    return hashlib.blake2s(
-        f"{message_id}".encode(), key=settings.SECRET_KEY.encode()[:32], digest_size=6
-    ).hexdigest()
+    return hashlib.blake2s(b"%d" % message_id, key=_key(settings.SECRET_KEY), digest_size=6).hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _key(secret: str) -> bytes:
+    return secret.encode()[:32]
 
 
 @lru_cache(maxsize=16)
 def _words(language: str) -> _Words:
     with override(language):
-        return _Words(inbox=gettext("Your messages"), unsubscribe=gettext("Unsubscribe"))
+        words = gettext("Your messages"), gettext("Unsubscribe")
+    return _Words(*words, *(_ascii(escape(word)).decode() for word in words))
 
 
 @lru_cache(maxsize=16)

@@ -92,7 +92,7 @@ _PLAIN_USE: Final = re.compile(
     r"|\{%-?\s*(?:if|elsif|unless)\s+person\.(?:name|family_name|given_name)\s*[!=]=\s*(?:''|\"\")\s*-?%\}"
 )
 _CODE: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_shared: OrderedDict[tuple[Any, ...], Rendered] = OrderedDict()
+_shared: OrderedDict[tuple[Any, ...], Rendered | None] = OrderedDict()
 SHARED_KEPT: Final = 256
 
 
@@ -112,22 +112,26 @@ def render_shared(
     only the marks are replaced. None when a template does more with a person than print their words or ask whether
     there are any: then each reader needs a rendering of their own. Raises TemplateFault.
     """
-    chosen, templates = _choose(kind, language, default_language)
-    if not all(_is_plain(template.subject + template.body) for template in templates):
-        return None
     if any("\ue001" in word for word in words.values()):
         return None
-    full = (key, kind.code, chosen, time_zone, tuple(templates), *(bool(words[name]) for name in _MARKS))
-    found = _shared.get(full)
-    if found is None:
-        marked = {name: mark if words[name] else "" for name, mark in _MARKS.items()}
-        values = {**context, "person": marked}
-        found = render(
-            kind, values, language=language, time_zone=time_zone, default_language=default_language
-        )
+    _read_overrides()  # and with them forget what was rendered from other templates
+    full = (kind.code, key, language, default_language, time_zone, *(bool(words[name]) for name in _MARKS))
+    if full in _shared:
+        found = _shared[full]
+    else:
+        _chosen, templates = _choose(kind, language, default_language)
+        found = None
+        if all(_is_plain(template.subject + template.body) for template in templates):
+            marked = {name: mark if words[name] else "" for name, mark in _MARKS.items()}
+            values = {**context, "person": marked}
+            found = render(
+                kind, values, language=language, time_zone=time_zone, default_language=default_language
+            )
         _shared[full] = found
         if len(_shared) > SHARED_KEPT:
             _shared.popitem(last=False)
+    if found is None:
+        return None
     subject, body = found.subject, found.body
     own = []
     for name, mark in _MARKS.items():
@@ -188,12 +192,15 @@ def _choose(kind: MessageKind, language: str, default_language: str) -> tuple[st
 def _read_overrides() -> dict[tuple[str, str], Template]:
     global _read_at, _overrides
     if time.monotonic() - _read_at > CACHE_SECONDS:
-        _overrides = {
+        found = {
             (kind, language): Template(subject, body)
             for kind, language, subject, body in MessageTemplate.objects.values_list(
                 "kind", "language", "subject", "body"
             )
         }
+        if found != _overrides:
+            _overrides = found
+            _shared.clear()
         _read_at = time.monotonic()
     return _overrides
 
