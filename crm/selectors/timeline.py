@@ -184,48 +184,62 @@ def exists_many(questions: Sequence[tuple[int, datetime, datetime]], *, kinds: S
 
 
 def load_facts(items: Sequence[Sequence[Any]]) -> list[Fact]:
-    """Touchpoints by (profile id, occurred at, id), as receivers get them: with the root of their person.
+    """Touchpoints by (profile id, occurred at, id, kind), as receivers get them: with the root of their person.
 
     Touchpoints that are gone (erased) are left out. Registered with the kernel as its loader.
     """
     keys = [(int(item[0]), datetime.fromisoformat(str(item[1])), str(item[2])) for item in items]
     if not keys:
         return []
-    roots = profiles.roots([key[0] for key in keys])
-    sets = profiles.id_sets(set(roots.values()))
-    root_of = {member: root for root, members in sets.items() for member in members}
-    # A receiver that failed asks again by the root it was given, while the row may carry any id of its person.
-    wanted = [
-        (member, occurred_at, ident)
-        for profile_id, occurred_at, ident in keys
-        if profile_id in roots
-        for member in sets[roots[profile_id]]
-    ]
+    found = _facts(keys)
+    missing = [key for key in keys if key[2] not in found]
+    if missing:
+        # An item may name its person by another id: the root, or one that was merged since.
+        roots = profiles.roots([key[0] for key in missing])
+        sets = profiles.id_sets(set(roots.values()))
+        found |= _facts(
+            [
+                (member, occurred_at, ident)
+                for profile_id, occurred_at, ident in missing
+                if profile_id in roots
+                for member in sets[roots[profile_id]]
+                if member != profile_id
+            ]
+        )
+    return [found[key[2]] for key in keys if key[2] in found]
+
+
+def _facts(keys: Sequence[tuple[int, datetime, str]]) -> dict[str, Fact]:
+    """Facts by the id of their touchpoint, for those that are stored under exactly these keys."""
+    if not keys:
+        return {}
+    times = {key[2]: key[1] for key in keys}
     with connection.cursor() as db:
         db.execute(
             """
-            SELECT t.kind, t.profile_id, t.occurred_at, t.id, t.properties::text, t.channel, t.source_id
+            SELECT t.id::text, t.kind, t.profile_id, COALESCE(p.merged_into_id, p.id), t.properties::text,
+                   t.channel, t.source_id
               FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[]) AS k(profile_id, occurred_at, id)
               JOIN crm_touchpoint t ON t.profile_id = k.profile_id AND t.occurred_at = k.occurred_at AND t.id = k.id
+              JOIN crm_profile p ON p.id = t.profile_id
              WHERE t.occurred_at >= %s AND t.occurred_at <= %s AND t.profile_id = ANY(%s::bigint[])
             """,
             [
-                _literal([key[0] for key in wanted]),
-                _literal([key[1].isoformat() for key in wanted]),
-                _literal([key[2] for key in wanted]),
-                min(key[1] for key in keys),
-                max(key[1] for key in keys),
-                _literal(sorted(root_of)),
+                _literal([key[0] for key in keys]),
+                _literal([key[1].isoformat() for key in keys]),
+                _literal([key[2] for key in keys]),
+                min(times.values()),
+                max(times.values()),
+                _literal(sorted({key[0] for key in keys})),
             ],
         )
-        rows = {
-            str(row[3]): Fact(
-                kind=row[0], profile_id=root_of[row[1]], occurred_at=row[2], id=row[3],
-                properties=orjson.loads(row[4]), channel=row[5], source_id=row[6],
+        return {
+            row[0]: Fact(
+                kind=row[1], profile_id=row[3], occurred_at=times[row[0]], id=UUID(row[0]),
+                properties=orjson.loads(row[4]), channel=row[5], source_id=row[6], stored_id=row[2],
             )
             for row in db.fetchall()
         }  # fmt: skip
-    return [rows[key[2]] for key in keys if key[2] in rows]
 
 
 def _literal(values: Iterable[object]) -> str:

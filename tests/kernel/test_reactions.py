@@ -44,7 +44,7 @@ def receivers(monkeypatch):
         "_load_touchpoints",
         lambda items: [
             reactions.Fact("k", profile_id=p, occurred_at=datetime.fromisoformat(at), id=UUID(ident))
-            for p, at, ident in items
+            for p, at, ident, _kind in items
         ],
     )
 
