@@ -34,6 +34,13 @@ SCHEDULE: dict[str, float] = {
     "lifecycle.advance_journeys": 10.0,
     "voc.tell_sweep": 30.0,
     "crm.make_partitions": 3600.0,
+    "crm.prepare_exports": 30.0,
+    "crm.work_erasures": 30.0,
+    "crm.tidy_privacy": 60.0,
+    "crm.look_for_late_arrivals": 3600.0,
+    "crm.retention": 600.0,
+    "crm.sweep_imports": 10.0,
+    "crm.tidy_imports": 3600.0,
     "crm.kernel.tidy": 3600.0,
     "config.heartbeat": 30.0,
 }

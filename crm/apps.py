@@ -22,6 +22,8 @@ class CrmConfig(AppConfig):
             "checks",
             "surfaces",
             "conditions.people",
+            "services.erasers",
+            "services.person_files",
             "api.authentication",
         ):
             import_module(f"crm.{module}")

@@ -2,8 +2,19 @@
 
 from celery import shared_task
 
-from crm.kernel import clock
-from crm.services import kind_learning, partitions, tallies
+from crm.kernel import actors, clock, jobs
+from crm.services import (
+    erasure,
+    import_work,
+    imports,
+    kind_learning,
+    opt_ins,
+    partitions,
+    person_exports,
+    reservations,
+    retention,
+    tallies,
+)
 
 
 @shared_task(name="crm.fold_tallies")
@@ -24,3 +35,64 @@ def learn_kinds() -> None:
     now = clock.now()
     kind_learning.learn_due(now=now)
     tallies.forget_minutes(now=now)
+
+
+@shared_task(name=person_exports.TASK)
+def prepare_exports() -> None:
+    """Build the files that people and staff asked for, one after the other."""
+    jobs.awake(person_exports.TASK)
+    while person_exports.prepare(now=clock.now()):
+        if jobs.is_stopping():
+            return
+
+
+@shared_task(name=erasure.TASK)
+def work_erasures() -> None:
+    """Erase whoever is due, and go on where a worker was killed."""
+    jobs.awake(erasure.TASK)
+    while erasure.work(now=clock.now()):
+        if jobs.is_stopping():
+            return
+
+
+@shared_task(name="crm.tidy_privacy")
+def tidy_privacy() -> None:
+    """Give back forgotten reservations, close sign-ups nobody confirmed, delete files past their day."""
+    now = clock.now()
+    reservations.sweep(now=now)
+    opt_ins.sweep(now=now)
+    person_exports.tidy(now=now)
+
+
+@shared_task(name="crm.look_for_late_arrivals")
+def look_for_late_arrivals() -> None:
+    """What arrived just after its person was erased goes too."""
+    erasure.look_again(now=clock.now())
+
+
+@shared_task(name="crm.retention")
+def let_go() -> None:
+    """At night, delete what is past its retention."""
+    now = clock.now()
+    if retention.is_night(now=now):
+        retention.run(actor=actors.system("crm.retention"), now=now)
+
+
+@shared_task(name=imports.TASK)
+def work_import(run: int) -> None:
+    """Work on one list for a while; a long one wakes the next worker, so that others get their turn."""
+    jobs.awake(imports.TASK, run=run)
+    if import_work.work(run, now=clock.now()):
+        jobs.wake(imports.TASK, run=run)
+
+
+@shared_task(name="crm.sweep_imports")
+def sweep_imports() -> None:
+    """Take up lists whose worker died."""
+    import_work.sweep(now=clock.now())
+
+
+@shared_task(name="crm.tidy_imports")
+def tidy_imports() -> None:
+    """Remove the files of lists that came in days ago."""
+    import_work.tidy(now=clock.now())
