@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from crm.kernel.api.filters import StrictFilterSet
-from crm.models import IngestionWarning, MergeRecord, MergeSuggestion, Profile, Source
+from crm.models import EventKind, IngestionWarning, MergeRecord, MergeSuggestion, Profile, Source
 from crm.selectors import profiles, rules
-from crm.states import MergeCause, SuggestionStatus, Trust
+from crm.states import MergeCause, Stage, SuggestionStatus, Trust, ViolationAnswer
 
 
 class ProfileFilter(StrictFilterSet):
@@ -67,13 +67,28 @@ class SourceFilter(StrictFilterSet):
 
 
 class IngestionWarningFilter(StrictFilterSet):
-    """Warnings by source, code and day."""
+    """Warnings by source, code, subject and day."""
 
     source = django_filters.NumberFilter(field_name="source_id", min_value=0, max_value=2**62)
     code = django_filters.CharFilter()
+    subject = django_filters.CharFilter()
     since = django_filters.DateFilter(field_name="seen_on", lookup_expr="gte")
     until = django_filters.DateFilter(field_name="seen_on", lookup_expr="lte")
 
     class Meta:
         model = IngestionWarning
+        fields = ()
+
+
+class EventKindFilter(StrictFilterSet):
+    """Kinds by name, owner and what was decided about them."""
+
+    name = django_filters.CharFilter()
+    owner = django_filters.NumberFilter(field_name="owner_id", min_value=0, max_value=2**62)
+    stage = django_filters.ChoiceFilter(choices=Stage.choices)
+    is_blocked = django_filters.BooleanFilter()
+    on_violation = django_filters.ChoiceFilter(choices=ViolationAnswer.choices)
+
+    class Meta:
+        model = EventKind
         fields = ()

@@ -7,9 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from crm.kernel.api.serializers import LineField, StrictSerializer
-from crm.models import ConsentRecord, IngestionWarning, MergeRecord, MergeSuggestion, Profile, Source
+from crm.models import ConsentRecord, MergeRecord, MergeSuggestion, Profile
 from crm.services.merges import FIELDS
-from crm.states import Channel, ConsentWay, Language, Purpose, Trust
+from crm.states import Channel, ConsentWay, Language, Purpose
 
 
 class ProfileSerializer(serializers.ModelSerializer):
@@ -171,45 +171,6 @@ class MergeSuggestionSerializer(serializers.ModelSerializer):
     class Meta:
         model = MergeSuggestion
         fields = ("id", "first", "second", "reason", "status", "created_at", "decided_at")
-        read_only_fields = fields
-
-
-class SourceSerializer(serializers.ModelSerializer):
-    """A source; `write_key` is empty for callers who may not read it."""
-
-    write_key = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Source
-        fields = ("id", "name", "trust", "write_key", "is_active", "created_at")
-        read_only_fields = fields
-
-    def get_write_key(self, source: Source) -> str:
-        """The key, for those who may see it."""
-        return source.write_key if self.context.get("shows_keys") else ""
-
-
-class SourceInputSerializer(StrictSerializer):
-    """A source to make."""
-
-    name = LineField(max_length=120)
-    trust = serializers.ChoiceField(choices=Trust.choices, default=Trust.SERVER)
-
-
-class SourceChangeSerializer(StrictSerializer):
-    """Switch a source on or off."""
-
-    is_active = serializers.BooleanField()
-
-
-class IngestionWarningSerializer(serializers.ModelSerializer):
-    """What a source sent that was refused or changed, per code and day."""
-
-    source = serializers.IntegerField(source="source_id", read_only=True, allow_null=True)
-
-    class Meta:
-        model = IngestionWarning
-        fields = ("id", "source", "code", "seen_on", "count", "sample", "first_seen_at", "last_seen_at")
         read_only_fields = fields
 
 

@@ -1,4 +1,4 @@
-"""REST: merges, suggestions, sources, ingestion warnings and knobs."""
+"""REST: merges, suggestions and knobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, status
+from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,8 +16,8 @@ from crm.api import filters, serializers
 from crm.kernel import clock, knobs
 from crm.kernel.api.views import IDEMPOTENCY_HEADER, ServiceViewSet
 from crm.kernel.errors import Refused
-from crm.models import IngestionWarning, MergeRecord, MergeSuggestion, Source
-from crm.services import merges, sources
+from crm.models import MergeRecord, MergeSuggestion
+from crm.services import merges
 
 
 class MergeViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceViewSet):
@@ -71,69 +71,6 @@ class MergeSuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, S
     def _decide(self, *, accept: bool) -> Response:
         row = merges.decide_suggestion(self.get_object().pk, accept=accept, actor=self.actor, now=clock.now())
         return Response(serializers.MergeSuggestionSerializer(row).data)
-
-
-class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceViewSet):
-    """Systems that send events. Their keys are shown to those who may see them."""
-
-    scope = "crm.source"
-    action_permissions: ClassVar[dict[str, str]] = {"rotate": "crm.change_source"}
-    queryset = Source.objects.order_by("-id")
-    serializer_class = serializers.SourceSerializer
-    filterset_class = filters.SourceFilter
-    lookup_value_converter = "int"
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """Whether this caller may read write keys."""
-        return {**super().get_serializer_context(), "shows_keys": self._shows_keys()}
-
-    def _shows_keys(self) -> bool:
-        if getattr(self, "swagger_fake_view", False):
-            return False
-        scopes = getattr(self.request.auth, "scopes", None)
-        if scopes is not None:
-            return "crm.source:write" in scopes
-        return self.request.user.has_perm("crm.view_write_key")
-
-    def _answer(self, source: Source, code: int = status.HTTP_200_OK) -> Response:
-        return Response(self.get_serializer(source).data, status=code)
-
-    @extend_schema(
-        request=serializers.SourceInputSerializer,
-        responses={201: serializers.SourceSerializer},
-        parameters=[IDEMPOTENCY_HEADER],
-    )
-    def create(self, request: Request) -> Response:
-        """A new source with a fresh write key."""
-        serializer = serializers.SourceInputSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        source = sources.create(**serializer.validated_data, actor=self.actor, now=clock.now())
-        return self._answer(source, status.HTTP_201_CREATED)
-
-    @extend_schema(request=serializers.SourceChangeSerializer, responses=serializers.SourceSerializer)
-    def partial_update(self, request: Request, pk: int) -> Response:
-        """Switch a source on or off."""
-        row = self.get_object()
-        serializer = serializers.SourceChangeSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        active = serializer.validated_data["is_active"]
-        return self._answer(sources.set_active(row.pk, active=active, actor=self.actor, now=clock.now()))
-
-    @extend_schema(request=None, responses=serializers.SourceSerializer, parameters=[IDEMPOTENCY_HEADER])
-    @action(detail=True, methods=["post"])
-    def rotate(self, request: Request, pk: int) -> Response:
-        """Replace the write key; the old one stops within seconds."""
-        return self._answer(sources.rotate(self.get_object().pk, actor=self.actor, now=clock.now()))
-
-
-class IngestionWarningViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceViewSet):
-    """What sources sent that was refused or changed."""
-
-    scope = "crm.ingestionwarning"
-    queryset = IngestionWarning.objects.all()
-    serializer_class = serializers.IngestionWarningSerializer
-    filterset_class = filters.IngestionWarningFilter
-    lookup_value_converter = "int"
 
 
 class KnobViewSet(ServiceViewSet):
