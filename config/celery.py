@@ -33,6 +33,8 @@ SCHEDULE: dict[str, float] = {
     "lifecycle.deliver": 10.0,
     "lifecycle.advance_journeys": 10.0,
     "voc.tell_sweep": 30.0,
+    "crm.compute_sweep": 60.0,
+    "crm.renew_purchases": 600.0,
     "crm.make_partitions": 3600.0,
     "crm.prepare_exports": 30.0,
     "crm.work_erasures": 30.0,

@@ -22,6 +22,7 @@ class CrmConfig(AppConfig):
             "checks",
             "surfaces",
             "conditions.people",
+            "computed_facts",
             "services.erasers",
             "services.person_files",
             "api.authentication",

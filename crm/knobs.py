@@ -63,6 +63,23 @@ knobs.register(
     label=_("Weight of a care message"), help=_("Points one care message takes from the budget."),
 )  # fmt: skip
 knobs.register(
+    "crm.order_kind", type=str, default="Order Completed", label=_("Kind of touchpoint that is an order"),
+    help=_("Recency, frequency and monetary value (RFM) and repurchase are computed from these touchpoints."),
+)  # fmt: skip
+knobs.register(
+    "crm.order_amount", type=str, default="revenue, total", label=_("Property with the amount of an order"),
+    help=_("The first of these properties that an order has, separated by commas. Amounts in another currency than the organisation's are not counted."),
+)  # fmt: skip
+knobs.register(
+    "crm.computed_most", type=int, default=50, minimum=1, maximum=500, label=_("Active computed traits"),
+    help=_("At most this many computed traits follow events at the same time."),
+)  # fmt: skip
+knobs.register(
+    "crm.computed_chunk_people", type=int, default=10_000, minimum=1, maximum=100_000, unit=_("people"),
+    label=_("People per step of a pass"),
+    help=_("A pass of a computed trait over everybody goes on in steps of this many people; it can be cancelled between two."),
+)  # fmt: skip
+knobs.register(
     "crm.timeline_window_days", type=int, default=730, minimum=7, maximum=3660, unit=_("days"),
     label=_("Timeline window"), help=_("Timelines are read newest first in windows of this many days."),
 )  # fmt: skip

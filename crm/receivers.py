@@ -1,6 +1,35 @@
 """What crm itself reacts to, and how the kernel turns stored touchpoints into facts."""
 
-from crm.kernel import reactions
-from crm.selectors import timeline
+from crm.kernel import clock, reactions
+from crm.kernel.reactions import Fact
+from crm.selectors import computed, timeline
+from crm.services import computing
 
 reactions.set_touchpoint_loader(timeline.load_facts)
+
+
+@reactions.subscribe_dynamic(computed.follows, max_age=None, batch=True)
+def compute_after_touchpoints(facts: list[Fact]) -> None:
+    """Values and purchases follow what happened, however long ago."""
+    computing.follow(facts, now=clock.now())
+
+
+@reactions.subscribe(computing.HISTORY, max_age=None, batch=True)
+def compute_after_history(facts: list[Fact]) -> None:
+    """History that was loaded triggers nothing, and counts."""
+    computing.follow(facts, now=clock.now())
+
+
+@reactions.subscribe("crm.profile.merged", "crm.profile.unmerged", max_age=None, batch=True)
+def compute_after_merges(facts: list[Fact]) -> None:
+    """Both sides of a merge, or of its undoing, are computed again."""
+    computing.regroup(
+        {int(fact.properties[side]) for fact in facts for side in ("winner", "loser") if side in fact.properties},
+        now=clock.now(),
+    )
+
+
+@reactions.subscribe("crm.profile.erased", max_age=None, batch=True)
+def forget_values_of_erased(facts: list[Fact]) -> None:
+    """Nothing computed stays of an erased person."""
+    computing.clear_people([int(pk) for fact in facts for pk in fact.ids])

@@ -6,7 +6,7 @@ _VIEW = tuple(
     f"crm.view_{noun}"
     for noun in (
         "profile", "identity", "contactpoint", "consentrecord", "suppression", "mergerecord", "mergesuggestion",
-        "ingestionwarning", "source", "eventkind", "touchpoint", "identityrule",
+        "computedtrait", "purchasesummary", "purchasereport", "ingestionwarning", "source", "eventkind", "touchpoint", "identityrule",
     )
 )  # fmt: skip
 
@@ -29,6 +29,13 @@ roles.grant(
     "crm.change_identityrule", "crm.add_identityrule", "crm.view_staffuser", "crm.add_staffuser",
     "crm.change_staffuser", "auth.view_group",
 )  # fmt: skip
+
+# Computed traits: leads make them; whoever reads people reads their values.
+for _role in ("lead", "admin"):
+    roles.grant(
+        _role, "crm.add_computedtrait", "crm.change_computedtrait", "crm.activate_computedtrait",
+        "crm.recompute_purchases",
+    )  # fmt: skip
 
 # The door: leads look after what arrives.
 for _role in ("lead", "admin"):

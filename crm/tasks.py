@@ -1,15 +1,20 @@
 """Celery entry points of crm."""
 
+import time
+from datetime import timedelta
+
 from celery import shared_task
 
 from crm.kernel import actors, clock, jobs
 from crm.services import (
+    computing,
     erasure,
     import_work,
     imports,
     kind_learning,
     opt_ins,
     partitions,
+    passes,
     person_exports,
     reservations,
     retention,
@@ -21,6 +26,30 @@ from crm.services import (
 def fold_tallies() -> None:
     """Fold the tally deltas of all batches into the day's tallies."""
     tallies.fold()
+
+
+@shared_task(name=passes.TASK)
+def compute() -> None:
+    """Go on with passes of computed traits for a minute, then let others have the worker."""
+    jobs.awake(passes.TASK)
+    started = time.monotonic()
+    passes.work(now=clock.now, until=lambda: jobs.is_stopping() or time.monotonic() - started > passes.WORK_SECONDS)
+
+
+@shared_task(name="crm.compute_sweep")
+def compute_sweep() -> None:
+    """Wake a worker for passes that wait or were left behind, and compute again where a window moved."""
+    now = clock.now()
+    passes.sweep(now=now)
+    computing.move_windows(now=now)
+
+
+@shared_task(name="crm.renew_purchases")
+def renew_purchases() -> None:
+    """Once a day, early in the morning of UTC: cut points, scores, grid and cohorts."""
+    now = clock.now()
+    if jobs.claim_slot("crm.renew_purchases", now=now, every=timedelta(days=1)):
+        passes.renew_purchases(now=now)
 
 
 @shared_task(name="crm.make_partitions")

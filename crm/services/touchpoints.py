@@ -22,7 +22,7 @@ from django.db import transaction
 from crm.kernel import knobs, reactions
 from crm.kernel.actors import Actor
 from crm.registry import check_payload, register_kind, stage_of
-from crm.selectors import rules
+from crm.selectors import computed, rules
 from crm.services import hotpath, identity, partitions, retry, traits, warnings
 from crm.states import Trust
 
@@ -277,9 +277,20 @@ def _store(
             ]
             if wanted:
                 reactions.enqueue(wanted, now=now)
+        else:
+            _tell_history(fresh, roots, now=now)
     result.accepted = len(fresh)
     # Stored before, or earlier in this very batch.
     result.duplicates = len(result.profile_ids) - len(fresh) - len(result.rejected)
+
+
+def _tell_history(rows: list[_Row], roots: dict[int, int], *, now: datetime) -> None:
+    """History triggers nothing, but what is computed from it must follow: people per kind that is computed from."""
+    people: dict[str, set[int]] = {}
+    for row in rows:
+        people.setdefault(row.event.kind, set()).add(roots[row.index])
+    for kind in sorted(kind for kind in people if computed.follows(kind)):
+        reactions.publish("crm.history", [kind, *sorted(people[kind])], now=now)
 
 
 def _dedupe(rows: list[_Row]) -> list[_Row]:
