@@ -68,7 +68,10 @@ knobs.register(
 )  # fmt: skip
 knobs.register(
     "crm.order_amount", type=str, default="revenue, total", label=_("Property with the amount of an order"),
-    help=_("The first of these properties that an order has, separated by commas. Amounts in another currency than the organisation's are not counted."),
+    help=_(
+        "The first of these properties that an order has, separated by commas. Amounts in another currency than the"
+        " organisation's are not counted."
+    ),
 )  # fmt: skip
 knobs.register(
     "crm.computed_most", type=int, default=50, minimum=1, maximum=500, label=_("Active computed traits"),
@@ -77,7 +80,7 @@ knobs.register(
 knobs.register(
     "crm.computed_chunk_people", type=int, default=10_000, minimum=1, maximum=100_000, unit=_("people"),
     label=_("People per step of a pass"),
-    help=_("A pass of a computed trait over everybody goes on in steps of this many people; it can be cancelled between two."),
+    help=_("A pass over everybody goes on in steps of this many people; it can be cancelled between two."),
 )  # fmt: skip
 knobs.register(
     "crm.timeline_window_days", type=int, default=730, minimum=7, maximum=3660, unit=_("days"),

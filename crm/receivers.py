@@ -24,8 +24,7 @@ def compute_after_history(facts: list[Fact]) -> None:
 def compute_after_merges(facts: list[Fact]) -> None:
     """Both sides of a merge, or of its undoing, are computed again."""
     computing.regroup(
-        {int(fact.properties[side]) for fact in facts for side in ("winner", "loser") if side in fact.properties},
-        now=clock.now(),
+        {int(fact.properties[side]) for fact in facts for side in ("winner", "loser")}, now=clock.now()
     )
 
 

@@ -6,7 +6,8 @@ _VIEW = tuple(
     f"crm.view_{noun}"
     for noun in (
         "profile", "identity", "contactpoint", "consentrecord", "suppression", "mergerecord", "mergesuggestion",
-        "computedtrait", "purchasesummary", "purchasereport", "ingestionwarning", "source", "eventkind", "touchpoint", "identityrule",
+        "computedtrait", "purchasesummary", "purchasereport",
+        "ingestionwarning", "source", "eventkind", "touchpoint", "identityrule",
     )
 )  # fmt: skip
 

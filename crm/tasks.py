@@ -33,7 +33,9 @@ def compute() -> None:
     """Go on with passes of computed traits for a minute, then let others have the worker."""
     jobs.awake(passes.TASK)
     started = time.monotonic()
-    passes.work(now=clock.now, until=lambda: jobs.is_stopping() or time.monotonic() - started > passes.WORK_SECONDS)
+    passes.work(
+        now=clock.now, until=lambda: jobs.is_stopping() or time.monotonic() - started > passes.WORK_SECONDS
+    )
 
 
 @shared_task(name="crm.compute_sweep")
