@@ -38,3 +38,12 @@ DEFAULTS = (
 )
 # External identifiers of any other kind.
 OTHER = Rule("*", 50, 5)
+
+# Domains whose addresses say nothing about where somebody works.
+FREE_MAIL = (
+    "gmail.com", "googlemail.com", "qq.com", "foxmail.com", "163.com", "126.com", "yeah.net", "sina.com",
+    "sina.cn", "sohu.com", "139.com", "189.cn", "aliyun.com", "outlook.com", "hotmail.com", "live.com",
+    "msn.com", "yahoo.com", "yahoo.cn", "yahoo.co.jp", "icloud.com", "me.com", "mac.com", "aol.com",
+    "proton.me", "protonmail.com", "gmx.de", "gmx.net", "web.de", "mail.ru", "yandex.ru", "naver.com",
+    "daum.net", "zoho.com", "tom.com", "21cn.com", "vip.qq.com", "vip.163.com", "wo.cn",
+)  # fmt: skip

@@ -13,19 +13,23 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils.translation import pgettext_lazy
 
 from crm import names
 from crm.addresses import address_hash
+from crm.rules import FREE_MAIL
 from crm.selectors import rules
 from crm.states import IdentifierKind
 
 # A word that fits more profiles than this is common: its people are then sought among the newest.
-CAP = 400
+CAP = 200
 NEWEST = 3_000
+ENOUGH = 50
 MOST_WORDS = 6
 LONGEST = 120
+# Words of addresses that so many people have that the index is not even asked.
+_EVERYBODYS = frozenset(f"@{part}" for domain in FREE_MAIL for part in (domain, domain.partition(".")[0]))
 _SEPARATORS = re.compile(r"[\s,;，；、]+")
 _PHONE = re.compile(r"\+?[0-9][0-9()\-.·]{2,}")
 _DIGITS = re.compile(r"[^0-9]")
@@ -79,12 +83,14 @@ class _Word:
 
 @dataclass(slots=True)
 class _Person:
-    """What is looked at to judge a candidate: everything a word may be found in, over all ids."""
+    """What is looked at to judge a candidate: everything a word may be found in, over all ids. `fits` says for each
+    word whether it is in the name."""
 
     id: int
     public_ids: list[str] = field(default_factory=list)
     name: str = ""
-    tokens: set[str] = field(default_factory=set)
+    name_sort: str = ""
+    fits: list[bool] = field(default_factory=list)
     addresses: list[tuple[str, str]] = field(default_factory=list)
     identities: list[tuple[str, str]] = field(default_factory=list)
 
@@ -94,24 +100,33 @@ def people(text: str, *, limit: int = 50) -> list[Hit]:
     words = _words(text)
     if not words:
         return []
+    whole = names.fold(text.strip())
+    # Most words that are too common to be looked up are answered by the newest people alone, and cheaply.
+    enough = min(limit, ENOUGH)
+    hits = _judged(_newest(words), words, whole=whole)
+    if len(hits) < enough:
+        hits |= _judged(_together(words), words, whole=whole)
+    hits |= _judged(_leading(words, is_common=len(hits) >= enough), words, whole=whole)
+    # Of two that match equally well the newer one.
+    return sorted(hits.values(), key=lambda hit: (hit.rank, -hit.profile_id))[:limit]
+
+
+def _leading(words: Sequence[_Word], *, is_common: bool) -> list[int]:
+    """Candidates: one word leads, the others are checked on the people it finds. With `is_common` only what is
+    exactly one of the words."""
     found: list[int] = []
     for word in words:
-        # One word leads, the others are checked on the people it finds: the first that is not common.
-        ids, is_common = _candidates(word)
-        if not is_common:
-            found = ids
-            break
-        found = found or ids
-    else:
-        found = [*found, *_together(words), *_newest(words)]
-    hits = []
-    for person in _load(found):
-        hit = _judge(person, words, whole=names.fold(text.strip()))
-        if hit is not None:
-            hits.append(hit)
-    # Of two that match equally well the newer one.
-    hits.sort(key=lambda hit: (hit.rank, -hit.profile_id))
-    return hits[:limit]
+        ids, is_cut = _candidates(word, exact_only=is_common)
+        if not is_cut and not is_common:
+            return ids
+        found += ids
+    return found
+
+
+def _judged(ids: Iterable[int], words: Sequence[_Word], *, whole: str) -> dict[int, Hit]:
+    """Those of the candidates that have all the words, by the id of the person."""
+    judged = (_judge(person, words, whole=whole) for person in _load(ids, words))
+    return {hit.profile_id: hit for hit in judged if hit is not None}
 
 
 def _words(text: str) -> list[_Word]:
@@ -165,13 +180,14 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _candidates(word: _Word) -> tuple[list[int], bool]:
+def _candidates(word: _Word, *, exact_only: bool) -> tuple[list[int], bool]:
     """Profiles (any id of a person) that a word may mean, and whether there are more than were read."""
     parts, params = [], []
-    if word.tokens:
+    if word.tokens and not exact_only:
         parts.append("(SELECT id, 1 AS part FROM crm_profile WHERE search_tokens @> %s::text[] LIMIT %s)")
         params += [list(word.tokens), CAP]
-    if word.address_words:
+    is_common = bool(_EVERYBODYS.intersection(word.address_words))
+    if word.address_words and not is_common and not exact_only:
         parts.append(
             "(SELECT profile_id, 2 FROM crm_contactpoint WHERE channel IN ('email', 'sms')"
             " AND crm_address_words(channel::text, value::text) && %s::text[] LIMIT %s)"
@@ -202,7 +218,7 @@ def _candidates(word: _Word) -> tuple[list[int], bool]:
         params.append(int(word.text.removeprefix("#")))
     rows = _probe(" UNION ALL ".join(parts), params)
     counts = [sum(part == number for _id, part in rows) for number in (1, 2)]
-    return list(dict.fromkeys(row[0] for row in rows)), max(counts) >= CAP
+    return list(dict.fromkeys(row[0] for row in rows)), is_common or max(counts) >= CAP
 
 
 def _together(words: Sequence[_Word]) -> list[int]:
@@ -215,55 +231,65 @@ def _together(words: Sequence[_Word]) -> list[int]:
 
 
 def _newest(words: Sequence[_Word]) -> list[int]:
-    """Of the newest people those whose name may fit: when every word is common, they are many."""
-    wanted = sorted({token for word in words for token in word.tokens})
-    if not wanted:
+    """Of the newest people those whose name or address may fit: when every word is common, they are many."""
+    parts, params = [], []
+    tokens = sorted({token for word in words for token in word.tokens})
+    if tokens:
+        parts.append(
+            "(SELECT id FROM (SELECT id, search_tokens FROM crm_profile ORDER BY id DESC LIMIT %s) AS newest"
+            " WHERE search_tokens @> %s::text[] LIMIT %s)"
+        )
+        params += [NEWEST, tokens, CAP]
+    domains = sorted({word for given in words for word in given.address_words})
+    if domains:
+        parts.append(
+            "(SELECT profile_id FROM (SELECT profile_id, channel, value FROM crm_contactpoint"
+            " ORDER BY id DESC LIMIT %s) AS newest"
+            " WHERE crm_address_words(channel::text, value::text) && %s::text[] LIMIT %s)"
+        )
+        params += [NEWEST, domains, CAP]
+    if not parts:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id FROM (SELECT id, search_tokens FROM crm_profile ORDER BY id DESC LIMIT %s) AS newest"
-            " WHERE search_tokens @> %s::text[] LIMIT %s",
-            [NEWEST, wanted if len(words) == 1 else wanted[:1], CAP],
-        )
+        cursor.execute(" UNION ALL ".join(parts), params)
         return [row[0] for row in cursor.fetchall()]
 
 
 def _probe(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run look-ups that must use their indexes: statistics of words mislead, and reading the table is the one plan
-    that grows with it."""
-    with connection.cursor() as cursor:
+    """Run look-ups that must use their indexes: the planner trusts its statistics of words to find common ones soon
+    by reading the table, and reads all of it when they all lie at its end."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('enable_seqscan', 'off', true)")
         cursor.execute(sql, params)
         return cursor.fetchall()
 
 
-def _load(ids: Iterable[int]) -> list[_Person]:
+def _load(ids: Iterable[int], words: Sequence[_Word]) -> list[_Person]:
     """Everything to judge the people behind these profiles by, over all their ids; erased ones are left out."""
     wanted = list(dict.fromkeys(ids))
     if not wanted:
         return []
     found: dict[int, _Person] = {}
     root_of: dict[int, int] = {}
+    fits = ", ".join("p.search_tokens @> %s::text[]" if word.tokens else "false" for word in words)
+    tokens = [list(word.tokens) for word in words if word.tokens]
+    columns = f"p.id, r.id, p.public_id::text, p.display_name, p.name_sort, ARRAY[{fits}]"
     with connection.cursor() as cursor:
         cursor.execute(
-            """
+            f"""
             WITH root AS (SELECT DISTINCT COALESCE(merged_into_id, id) AS id FROM crm_profile WHERE id = ANY(%s))
-            SELECT p.id, r.id, p.public_id::text, p.display_name, p.search_tokens FROM root r
-              JOIN crm_profile p ON p.id = r.id
-             WHERE p.erased_at IS NULL
+            SELECT {columns} FROM root r JOIN crm_profile p ON p.id = r.id WHERE p.erased_at IS NULL
             UNION ALL
-            SELECT p.id, r.id, p.public_id::text, p.display_name, p.search_tokens FROM root r
-              JOIN crm_profile p ON p.merged_into_id = r.id
-             WHERE p.erased_at IS NULL
+            SELECT {columns} FROM root r JOIN crm_profile p ON p.merged_into_id = r.id WHERE p.erased_at IS NULL
             """,
-            [wanted],
+            [wanted, *tokens, *tokens],
         )
-        for profile_id, root_id, public_id, name, tokens in cursor.fetchall():
+        for profile_id, root_id, public_id, name, name_sort, in_name in cursor.fetchall():
             person = found.setdefault(root_id, _Person(root_id))
             root_of[profile_id] = root_id
             person.public_ids.append(public_id)
             if profile_id == root_id:
-                person.name = name
-                person.tokens |= set(tokens)
+                person.name, person.name_sort, person.fits = name, name_sort, in_name
         members = list(root_of)
         cursor.execute(
             "SELECT profile_id, channel, value FROM crm_contactpoint WHERE profile_id = ANY(%s)"
@@ -280,23 +306,23 @@ def _load(ids: Iterable[int]) -> list[_Person]:
 def _judge(person: _Person, words: Sequence[_Word], *, whole: str) -> Hit | None:
     """The reasons of all words, or None when one of them is nowhere on this person."""
     hit = Hit(person.id)
-    for word in words:
-        if not _find(person, word, hit):
+    for word, in_name in zip(words, person.fits, strict=False):
+        if not _find(person, word, hit, in_name=in_name):
             return None
+    if not hit.reasons:
+        return None
     if whole and names.fold(person.name) == whole:
         hit.rank = min(hit.rank, FULL_NAME)
     return hit
 
 
-def _find(person: _Person, word: _Word, hit: Hit) -> bool:
-    before = len(hit.reasons), hit.rank
-    found = False
-    if word.tokens and person.tokens.issuperset(word.tokens):
-        found = True
+def _find(person: _Person, word: _Word, hit: Hit, *, in_name: bool) -> bool:
+    found = in_name
+    if in_name:
         folded = names.fold(person.name)
         if names.is_han(word.text) or not names.is_han(folded):
             hit.add("name", START_OF_NAME if folded.startswith(word.text) else PART_OF_NAME)
-        elif names.sort_key(person.name).replace(" ", "").startswith(word.text):
+        elif person.name_sort.replace(" ", "").startswith(word.text):
             hit.add("pinyin", START_OF_NAME)
         else:
             hit.add("pinyin", PART_OF_NAME)
@@ -312,7 +338,7 @@ def _find(person: _Person, word: _Word, hit: Hit) -> bool:
     if word.text.removeprefix("#") == str(person.id):
         found = True
         hit.add("number", EXACT)
-    return found or (len(hit.reasons), hit.rank) != before
+    return found
 
 
 def _matches(kind: str, value: str, word: _Word) -> int | None:
