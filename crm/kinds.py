@@ -21,6 +21,7 @@ register_kind(
 register_kind(
     "crm.profile.unmerged", label=_("Merge undone"), payload={"winner": int, "loser": int, "merge_id": int}
 )
+register_kind("crm.profile.imported", label=_("Came with a list"), payload={"import": int, "source": str})
 register_kind("crm.consent.given", label=_("Consent given"), payload={"purpose": str, "channel": str})
 register_kind("crm.consent.withdrawn", label=_("Consent withdrawn"), payload={"purpose": str, "channel": str})
 
@@ -66,6 +67,8 @@ register_properties(
         "url": pgettext_lazy("property", "address"),
         "channel": pgettext_lazy("property", "channel"),
         "purpose": pgettext_lazy("property", "purpose"),
+        "import": pgettext_lazy("property", "import"),
+        "source": pgettext_lazy("property", "source"),
         "winner": pgettext_lazy("property", "kept profile"),
         "loser": pgettext_lazy("property", "merged profile"),
         "merge_id": pgettext_lazy("property", "merge"),

@@ -171,3 +171,21 @@ knobs.register(
     "crm.most_kinds", type=int, default=2_000, minimum=100, maximum=20_000, label=_("Kinds in the catalogue"),
     help=_("New kinds of events enter the catalogue up to this number. Events of further kinds are stored as well."),
 )  # fmt: skip
+knobs.register(
+    "crm.import_max_mb", type=int, default=500, minimum=1, maximum=4000, unit=_("MB"), label=_("Largest list"),
+    help=_("A list that is uploaded has at most this size."),
+)  # fmt: skip
+knobs.register(
+    "crm.import_chunk_rows", type=int, default=4000, minimum=100, maximum=20000, unit=_("rows"),
+    label=_("Rows per step of an import"),
+    help=_("So many rows are written in one transaction. People of those rows wait for each other that long."),
+)  # fmt: skip
+knobs.register(
+    "crm.import_lease_seconds", type=int, default=60, minimum=3, maximum=3600, unit=_("seconds"),
+    label=_("Lease of an import"),
+    help=_("An import whose worker died is taken up by another one after this long."),
+)  # fmt: skip
+knobs.register(
+    "crm.import_file_days", type=int, default=7, minimum=1, maximum=90, unit=_("days"), label=_("Lists are kept"),
+    help=_("The file of an import, and the values it names as rejected, are removed this long after its end."),
+)  # fmt: skip

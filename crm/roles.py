@@ -41,3 +41,9 @@ for _role in ("lead", "admin"):
 # The door: leads look after what arrives.
 for _role in ("lead", "admin"):
     roles.grant(_role, "crm.add_eventkind", "crm.change_eventkind", "crm.change_ingestionwarning")
+
+# Lists: everybody sees what came in; who lets them in answers for the consent they claim.
+for _role in ("agent", "analyst"):
+    roles.grant(_role, "crm.view_importrun")
+for _role in ("lead", "admin"):
+    roles.grant(_role, "crm.view_importrun", "crm.import_profile")

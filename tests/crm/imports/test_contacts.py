@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from crm.kernel.errors import Conflict, Invalid
@@ -25,7 +23,10 @@ from crm.services import import_work, imports, profiles, suppressions
 from tests.crm.conftest import NOON, SYSTEM
 from tests.crm.imports.conftest import AGREED, EVIDENCE, STAFF, Lists
 
-LIST = "姓名,手机号,邮箱,生日,省份,备注\n王小明,13800138000,Ming@Example.com,1990-05-21,江苏,喜欢绿茶\n李娜,139-0013-9000,,1988/2/3,北京,\n"
+LIST = """姓名,手机号,邮箱,生日,省份,备注
+王小明,13800138000,Ming@Example.com,1990-05-21,江苏,喜欢绿茶
+李娜,139-0013-9000,,1988/2/3,北京,
+"""
 
 
 def person(kind: str, value: str) -> Profile:
@@ -97,7 +98,6 @@ def test_without_consent_nobody_is_contactable(lists: Lists) -> None:
 def test_a_consent_column_decides_row_by_row(lists: Lists) -> None:
     text = "email,同意\na@example.com,是\nb@example.com,否\nc@example.com,\nd@example.com,vielleicht\n"
     run = lists.bring(text, consent=AGREED, 同意="consent:marketing:email")
-    assert dict(ConsentRecord.objects.values_list("profile__display_name", "granted")) is not None
     said = {
         Identity.objects.get(profile_id=r.profile_id).value: r.granted for r in ConsentRecord.objects.all()
     }
@@ -208,7 +208,12 @@ def test_who_was_erased_is_not_brought_back(lists: Lists) -> None:
 
 
 def test_bad_values_are_left_out_and_the_person_comes_in(lists: Lists) -> None:
-    text = "姓名,手机号,邮箱,生日\n王一,1.38E+10,a@example.com,1990-05-21\n王二,13800138000,not-an-address,05/06/1990\n王三,,,\n王四,null,0,\n"
+    text = """姓名,手机号,邮箱,生日
+王一,1.38E+10,a@example.com,1990-05-21
+王二,13800138000,not-an-address,05/06/1990
+王三,,,
+王四,null,0,
+"""
     run = lists.bring(text)
     found = list(
         ImportReject.objects.order_by("pk").values_list("row", "column", "code", "excerpt", "whole_row")
@@ -234,16 +239,15 @@ def test_bad_values_are_left_out_and_the_person_comes_in(lists: Lists) -> None:
     assert run.counters["created"] == 2 and run.counters["rejected"] == 2
 
 
-def test_the_dry_run_writes_nothing_and_tells_what_the_run_does(
-    lists: Lists, django_assert_max_num_queries: Any
-) -> None:
+def test_the_dry_run_writes_nothing_and_tells_what_the_run_does(lists: Lists) -> None:
     profiles.resolve([("email", "k@example.com")], trust="server", actor=SYSTEM, now=NOON)
     first = profiles.resolve([("email", "x@example.com")], trust="server", actor=SYSTEM, now=NOON)
     profiles.resolve([("user_id", "7")], trust="server", actor=SYSTEM, now=NOON)
     text = (
         "user id,email,phone,name\n"
         + "".join(f"u{n % 40},p{n % 40}@example.com,138001380{n % 40:02d},Person {n}\n" for n in range(60))
-        + ",k@example.com,,K\n,k@example.com,,K again\n7,x@example.com,,conflict\n,,,\n,nothing,,\n,p1@example.com,13900139000,more\n"
+        + ",k@example.com,,K\n,k@example.com,,K again\n7,x@example.com,,conflict\n"
+        + ",,,\n,nothing,,\n,p1@example.com,13900139000,more\n"
     )
     run = lists.prepared(text, consent=AGREED)
     before = (Profile.objects.count(), Identity.objects.count(), ContactPoint.objects.count())
