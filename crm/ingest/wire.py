@@ -22,6 +22,7 @@ MOST_ITEMS = 2_500
 LEAST_SKEW = timedelta(seconds=10)
 _EXTERNAL_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,59}")
 # Context that says nothing about the person or the moment.
+NOTHING: dict[str, Any] = {}
 _DROPPED_CONTEXT = frozenset({"library", "traits", "externalIds", "sessionStart"})
 
 
@@ -43,6 +44,11 @@ class Envelope:
     context: dict[str, Any] = field(default_factory=dict)
     check_faults: bool = False
     check_size: bool = False
+
+    @property
+    def channel(self) -> str:
+        """Where events came from that do not say."""
+        return "server" if self.trust == Trust.SERVER else "web"
 
 
 def skew_of(sent_at: Any, *, now: datetime) -> timedelta | None:
@@ -66,6 +72,8 @@ def read_time(text: Any) -> tuple[datetime | None, str]:
         return None, "time_unreadable"
     if moment.tzinfo is None:
         return None, "time_without_zone"
+    if moment.tzinfo is UTC:
+        return moment, ""
     try:
         return moment.astimezone(UTC), ""
     except (OverflowError, ValueError):
@@ -83,18 +91,20 @@ def read_event(item: Any, call: str, envelope: Envelope, warnings: list[tuple[st
             raise Refused(code, parsing.DETAILS[code])
     if envelope.check_size:
         _check_size(item)
-    kind = call or item.get("type")
-    if type(kind) is not str or kind.lower() not in TYPES:
-        raise Refused("invalid_event", f"type is one of {', '.join(sorted(TYPES))}")
-    kind = kind.lower()
+    get = item.get
+    kind = call or get("type")
+    if type(kind) is not str or kind not in TYPES:
+        kind = kind.lower() if type(kind) is str else ""
+        if kind not in TYPES:
+            raise Refused("invalid_event", f"type is one of {', '.join(sorted(TYPES))}")
     if kind == "alias" and envelope.trust != Trust.SERVER:
         raise Refused("not_allowed", "alias needs a server write key")
-    context = item.get("context")
+    context = get("context")
     if type(context) is not dict:
         context = envelope.context
     elif envelope.context:
         context = {**envelope.context, **context}
-    traits = _traits(kind, item, context)
+    traits = _traits(kind, item, context) if kind == "identify" or "traits" in context else NOTHING
     name, properties = _name_and_properties(kind, item, traits)
     occurred_at, original = _occurred_at(item, envelope, warnings)
     kept = {key: value for key, value in context.items() if key not in _DROPPED_CONTEXT} if context else {}
@@ -103,14 +113,16 @@ def read_event(item: Any, call: str, envelope: Envelope, warnings: list[tuple[st
     hints = None
     if kind == "identify" and ("timezone" in kept or "locale" in kept):
         hints = {"timezone": kept.get("timezone"), "locale": kept.get("locale")}
+    message_id = get("messageId")
+    channel = get("channel") or context.get("channel")
     return Event(
         kind=name,
         occurred_at=occurred_at,
-        message_id=_message_id(item),
+        message_id=message_id if type(message_id) is str else _message_id(message_id),
         identifiers=_identifiers(kind, item, context, traits, warnings),
         traits=traits if kind == "identify" else {},
         properties=properties,
-        channel=_channel(item, context, envelope.trust),
+        channel=channel if type(channel) is str and 0 < len(channel) <= 40 else envelope.channel,
         context=kept or None,
         hints=hints,
     )
@@ -126,12 +138,9 @@ def _check_size(item: dict[str, Any]) -> None:
         raise Refused("too_large", f"an event has at most {EVENT_LIMIT} bytes")
 
 
-def _message_id(item: dict[str, Any]) -> str:
-    found = item.get("messageId")
-    if found is None or found == "":
+def _message_id(found: Any) -> str:
+    if found is None:
         return ""
-    if type(found) is str:
-        return found
     if type(found) is int:
         return str(found)
     raise Refused("invalid_message_id", "messageId is text of at most 255 characters")
@@ -230,10 +239,3 @@ def _occurred_at(
     except OverflowError:
         warnings.append(("time_unreadable", "timestamp"))
         return None, given[:64]
-
-
-def _channel(item: dict[str, Any], context: dict[str, Any], trust: str) -> str:
-    found = item.get("channel") or (context.get("channel") if context else None)
-    if type(found) is str and 0 < len(found) <= 40:
-        return found
-    return "server" if trust == Trust.SERVER else "web"

@@ -1,0 +1,130 @@
+"""The statements that store prepared events: receipts, the touchpoints themselves, tallies, and who was seen when.
+
+Everything goes in sorted key order, inside the caller's transaction, so that two batches never deadlock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from crm.registry import stage_of
+from crm.services import hotpath
+from crm.services.events import Row, uuids
+
+MOVED_SECONDS = 3600.0
+_ESCAPES = str.maketrans(
+    {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\v": "\\v", "\f": "\\f"}
+)
+
+
+def receipts(rows: list[Row]) -> list[Row]:
+    """Write the receipts and return the rows that had none before. Events without a message id need none."""
+    known = sorted([(row.digest, row.at) for row in rows if row.digest])
+    if not known:
+        return rows
+    count, digests = hotpath.fetch(
+        """
+        WITH fresh AS (
+            INSERT INTO crm_eventreceipt (digest, occurred_at)
+            SELECT digest, occurred_at FROM unnest(%s::uuid[], %s::timestamptz[]) AS e(digest, occurred_at)
+            ON CONFLICT DO NOTHING RETURNING digest
+        )
+        SELECT count(*), CASE WHEN count(*) < %s THEN array_agg(digest::text) END FROM fresh
+        """,
+        [
+            hotpath.array([digest for digest, _at in known]),
+            hotpath.array([at for _digest, at in known]),
+            len(known),
+        ],
+    )[0]
+    if count == len(known):
+        return rows
+    new = {text.replace("-", "") for text in digests or ()}
+    return [row for row in rows if not row.digest or row.digest in new]
+
+
+def touchpoints(rows: Sequence[Row], *, source_id: int | None, now: datetime) -> list[str]:
+    """COPY the touchpoints. Returns their ids (UUIDv7 of the time of arrival), in the order of `rows`."""
+    idents = uuids(len(rows), now)
+    source = "\\N" if source_id is None else str(source_id)
+    tail = f"\t{now.isoformat()}\t"
+    kinds: dict[str, tuple[str, str]] = {}
+    lines = []
+    for row, ident in zip(rows, idents, strict=True):
+        event = row.event
+        names = kinds.get(event.kind)
+        if names is None:
+            names = kinds[event.kind] = (_text(event.kind), stage_of(event.kind))
+        kind, stage = names
+        if event.stage:
+            stage = _text(event.stage)
+        # JSON has no raw control characters: only its backslashes are escaped once more.
+        properties = row.properties.replace("\\", "\\\\")
+        context = row.context.replace("\\", "\\\\") or "\\N"
+        lines.append(
+            f"{row.profile_id}\t{row.at}\t{ident}{tail}{kind}\t{_text(event.channel)}\t{source}\t{stage}"
+            f"\t{properties}\t{context}\n"
+        )
+    with hotpath.copy(
+        "COPY crm_touchpoint (profile_id, occurred_at, id, received_at, kind, channel, source_id, stage,"
+        " properties, context) FROM STDIN"
+    ) as copy:
+        copy.write("".join(lines))
+    return idents
+
+
+def _text(value: str) -> str:
+    """A text in COPY's format."""
+    return value if value.isalnum() else value.translate(_ESCAPES)
+
+
+def tally(rows: Sequence[Row], *, source_id: int | None, now: datetime) -> None:
+    """Insert the batch's tally deltas; folding them into the tallies is housekeeping."""
+    counts = Counter(row.event.kind for row in rows)
+    hotpath.fetch(
+        "INSERT INTO crm_touchpointtallydelta (received_on, source_id, kind, count)"
+        " SELECT %s, %s, kind, number FROM unnest(%s::text[], %s::int[]) AS t(kind, number)",
+        [now.date(), source_id or 0, hotpath.array(list(counts)), hotpath.array(list(counts.values()))],
+    )
+
+
+def note_seen(
+    seen: dict[int, list[float]],
+    root_id: int,
+    occurred_at: datetime,
+    known: tuple[float | None, float | None],
+) -> None:
+    """Collect people whose first or last seen moves by an hour or more; less would make their rows hot."""
+    first, last = known
+    moment = occurred_at.timestamp()
+    if first is None or first - moment >= MOVED_SECONDS or last is None or moment - last >= MOVED_SECONDS:
+        span = seen.setdefault(root_id, [moment, moment])
+        span[0] = min(span[0], moment)
+        span[1] = max(span[1], moment)
+
+
+def move_seen(seen: dict[int, list[float]]) -> None:
+    """Move first and last seen of these people, locked in id order."""
+    ids = sorted(seen)
+    hotpath.fetch(
+        """
+        WITH moved AS MATERIALIZED (
+            SELECT p.id, to_timestamp(s.first_at) AS first_at, to_timestamp(s.last_at) AS last_at
+              FROM crm_profile p
+              JOIN unnest(%s::bigint[], %s::float8[], %s::float8[]) AS s(id, first_at, last_at)
+                ON s.id = p.id
+             ORDER BY p.id FOR NO KEY UPDATE OF p
+        )
+        UPDATE crm_profile p
+           SET first_seen_at = LEAST(p.first_seen_at, moved.first_at),
+               last_seen_at = GREATEST(p.last_seen_at, moved.last_at)
+          FROM moved WHERE p.id = moved.id
+        """,
+        [
+            hotpath.array(ids),
+            hotpath.array([seen[ident][0] for ident in ids]),
+            hotpath.array([seen[ident][1] for ident in ids]),
+        ],
+    )
