@@ -73,8 +73,9 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
         (
             Entry("kernel.pendingreaction", gettext_lazy("Pending reactions"), "pending_actions"),
             Entry("kernel.actionlog", gettext_lazy("Action log"), "history"),
-            Entry("crm.ingestionwarning", gettext_lazy("Warnings of the door"), "warning"),
             Entry("crm.source", gettext_lazy("Sources and write keys"), "sensors"),
+            Entry("crm.eventkind", gettext_lazy("Kinds of events"), "category"),
+            Entry("crm.ingestionwarning", gettext_lazy("Warnings of the door"), "warning"),
             Entry("crm.apikey", gettext_lazy("API keys"), "key"),
             Entry("crm.identityrule", gettext_lazy("Identity rules"), "fingerprint"),
             Entry("kernel.knob", gettext_lazy("Knobs"), "tune"),

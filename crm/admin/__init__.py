@@ -1,5 +1,5 @@
-"""Staff pages of crm: people, identity, consent, sources and keys, staff."""
+"""Staff pages of crm: people, identity, consent, the door and its catalogue, keys, staff."""
 
-from crm.admin import consent, identity, profiles, sources, staff
+from crm.admin import api_keys, consent, identity, kinds, profiles, sources, staff, warnings
 
-__all__ = ["consent", "identity", "profiles", "sources", "staff"]
+__all__ = ["api_keys", "consent", "identity", "kinds", "profiles", "sources", "staff", "warnings"]

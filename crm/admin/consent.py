@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from crm.admin.identity import NamedPeople
 from crm.kernel.admin import ServiceAdmin
-from crm.models import ConsentRecord, IngestionWarning, Suppression
+from crm.models import ConsentRecord, Suppression
 
 
 @admin.register(ConsentRecord)
@@ -37,20 +37,3 @@ class SuppressionAdmin(ServiceAdmin):
     def short_hash(self, row: Suppression) -> str:
         """Enough of the hash to tell two apart."""
         return f"{row.value_hash[:12]}…"
-
-
-@admin.register(IngestionWarning)
-class IngestionWarningAdmin(ServiceAdmin):
-    """What sources sent that was refused or changed."""
-
-    list_display = ("seen_on", "source", "code", "count", "detail", "last_seen_at")
-    list_filter = ("code", "source")
-    list_select_related = ("source",)
-    date_hierarchy = None
-    ordering = ("-id",)
-
-    @admin.display(description=_("example"))
-    def detail(self, row: IngestionWarning) -> str:
-        """What was wrong with the newest one."""
-        sample = row.sample if isinstance(row.sample, dict) else {}
-        return f"{sample.get('kind', '')}: {sample.get('detail', '')}"[:120].strip(": ")

@@ -138,12 +138,13 @@ MODELS = {
     "auth.group": (ADMINS, NOBODY, NOBODY, NOBODY),
     "crm.apikey": (ADMINS, NOBODY, ADMINS, NOBODY),
     "crm.consentrecord": (READERS, NOBODY, NOBODY, NOBODY),
+    "crm.eventkind": (READERS, READERS, LEADS, NOBODY),
     "crm.identityrule": (READERS, ADMINS, ADMINS, NOBODY),
     "crm.ingestionwarning": (READERS, NOBODY, NOBODY, NOBODY),
     "crm.mergerecord": (READERS, NOBODY, NOBODY, NOBODY),
     "crm.mergesuggestion": (READERS, NOBODY, NOBODY, NOBODY),
     "crm.profile": (READERS, READERS, NOBODY, NOBODY),
-    "crm.source": (READERS, NOBODY, ADMINS, NOBODY),
+    "crm.source": (READERS, READERS, ADMINS, NOBODY),
     "crm.staffuser": (ADMINS, ADMINS, ADMINS, NOBODY),
     "crm.suppression": (READERS, NOBODY, NOBODY, NOBODY),
     "kernel.actionlog": (LEADS, NOBODY, NOBODY, NOBODY),
@@ -161,6 +162,13 @@ MODELS = {
 }
 # The buttons on a row's page: (model, action) -> roles that may press it.
 BUTTONS = {
+    ("crm.eventkind", "decide"): LEADS,
+    ("crm.eventkind", "schema"): LEADS,
+    ("crm.source", "rotate"): ADMINS,
+    ("crm.source", "revoke_key"): ADMINS,
+    ("crm.source", "limits"): ADMINS,
+    ("crm.source", "switch_off"): ADMINS,
+    ("crm.source", "switch_on"): ADMINS,
     ("lifecycle.journey", "activate"): LEADS,
     ("lifecycle.journey", "pause"): LEADS,
     ("lifecycle.journey", "archive"): LEADS,
@@ -187,6 +195,7 @@ BUTTONS = {
 # Pages with rules of their own: the knobs page, and what the apps add to their admins.
 CUSTOM = {
     "admin:kernel_knob_changelist": {"GET": LEADS, "POST": ADMINS},
+    "admin:crm_source_live": {"GET": READERS},
     "admin:crm_profile_timeline": {"GET": READERS},
     "admin:crm_profile_merge": {"GET": LEADS, "POST": LEADS},
     "admin:crm_profile_erase": {"POST": ADMINS},
