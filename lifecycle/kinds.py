@@ -5,7 +5,7 @@ from django.utils.translation import pgettext_lazy
 
 from crm import registry as touchpoint_registry
 from crm.states import Channel, MessageClass
-from lifecycle import registry
+from lifecycle import letters_of_privacy, registry
 from lifecycle.registry import MessageKind, Template
 
 touchpoint_registry.register_kind(
@@ -111,6 +111,9 @@ registry.register(
         },
     )
 )
+
+for _kind in letters_of_privacy.KINDS:
+    registry.register(_kind)
 
 touchpoint_registry.register_properties(
     {

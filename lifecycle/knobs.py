@@ -102,3 +102,9 @@ knobs.register(
         "A person whose next step is later than this, because the journey was paused, leaves it silently."
     ),
 )
+
+knobs.register(
+    "lifecycle.sign_ups_per_hour", type=int, default=20, minimum=1, maximum=10000, unit=_("sign-ups"),
+    label=_("Sign-ups per network and hour"),
+    help=_("More than this many sign-ups from one network within an hour are refused."),
+)  # fmt: skip

@@ -11,8 +11,10 @@ from crm.addresses import address_hash
 from crm.kernel import actionlog
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Invalid, NotFound
-from crm.models import ContactPoint
+from crm.models import ContactPoint, Profile
+from crm.selectors import profiles as people
 from crm.selectors import rules
+from crm.services import changes
 from crm.states import Channel, Origin
 
 
@@ -75,6 +77,7 @@ def add(
                 contact.save(update_fields=changed)
         if created or changed:
             actionlog.write(actor, "crm.contact.added", contact, fields=changed or ("value",), now=now)
+            changes.tell([profile_id], now=now)
     return contact
 
 
@@ -89,6 +92,7 @@ def verify(contact_id: int, *, actor: Actor, now: datetime) -> ContactPoint:
             raise NotFound(_("There is no such contact point."))
         if changed:
             actionlog.write(actor, "crm.contact.verified", contact, fields=("verified_at",), now=now)
+            changes.tell([contact.profile_id], now=now)
     return contact
 
 
@@ -103,3 +107,40 @@ def mark_bounced(contact_id: int, *, actor: Actor, now: datetime) -> None:
                 fields=("bounced_at",),
                 now=now,
             )
+            owner = ContactPoint.objects.filter(pk=contact_id).values_list("profile_id", flat=True)
+            changes.tell(owner, now=now)
+
+
+def remove(contact_id: int, *, actor: Actor, now: datetime) -> None:
+    """The person does not want this address used. The row stays, so that a source that sends it again does not bring
+    it back. Repeating it changes nothing. Raises NotFound."""
+    with transaction.atomic():
+        contact = _locked(contact_id)
+        if ContactPoint.objects.filter(pk=contact_id, removed_at=None).update(
+            removed_at=now, is_primary=False
+        ):
+            actionlog.write(actor, "crm.contact.removed", contact, fields=("removed_at",), now=now)
+
+
+def make_primary(contact_id: int, *, actor: Actor, now: datetime) -> None:
+    """Write to this address first. Raises NotFound."""
+    with transaction.atomic():
+        contact = _locked(contact_id)
+        ids = people.ids_of(contact.profile_id)
+        others = ContactPoint.objects.filter(profile_id__in=ids, channel=contact.channel, is_primary=True)
+        others.exclude(pk=contact_id).update(is_primary=False)
+        if ContactPoint.objects.filter(pk=contact_id, is_primary=False, removed_at=None).update(
+            is_primary=True
+        ):
+            actionlog.write(actor, "crm.contact.preferred", contact, fields=("is_primary",), now=now)
+
+
+def _locked(contact_id: int) -> ContactPoint:
+    """The contact point, under the lock of its person."""
+    contact = ContactPoint.objects.filter(pk=contact_id).first()
+    if contact is None:
+        raise NotFound(_("There is no such contact point."))
+    Profile.objects.select_for_update(no_key=True).get(
+        pk=people.roots([contact.profile_id])[contact.profile_id]
+    )
+    return contact
