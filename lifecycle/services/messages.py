@@ -80,11 +80,12 @@ def queue(items: Sequence[Item], *, actor: Actor, now: datetime) -> dict[tuple[i
         rows.setdefault((item.profile_id, item.kind, item.subject_key), item)
     # sorted: two batches that overlap take their locks in the same order
     ordered = [rows[key] for key in sorted(rows)]
-    columns: list[list[Any]] = [
+    contexts, places = _dumped(ordered)
+    columns = [
         [item.profile_id for item in ordered],
         [item.kind for item in ordered],
         [item.subject_key for item in ordered],
-        [_dump(item.context) for item in ordered],
+        places,
         [item.withheld for item in ordered],
         [item.run_at or now for item in ordered],
         [item.expires_at for item in ordered],
@@ -95,16 +96,16 @@ def queue(items: Sequence[Item], *, actor: Actor, now: datetime) -> dict[tuple[i
             INSERT INTO lifecycle_outboundmessage
                    (profile_id, kind, subject_key, context, language, decision, reason, run_at, expires_at, claims,
                     created_at, decided_at)
-            SELECT profile_id, kind, subject_key, context::jsonb, '',
+            SELECT profile_id, kind, subject_key, (%s::jsonb[])[context], '',
                    CASE WHEN reason = '' THEN 'queued' ELSE 'dropped' END, reason, run_at, expires_at, 0,
                    %s, CASE WHEN reason = '' THEN NULL ELSE %s::timestamptz END
-              FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
+              FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[], %s::text[], %s::timestamptz[],
                           %s::timestamptz[])
                    AS t(profile_id, kind, subject_key, context, reason, run_at, expires_at)
             ON CONFLICT DO NOTHING
             RETURNING profile_id, kind, subject_key, id
             """,
-            [now, now, *columns],
+            [contexts, now, now, *map(hotpath.array, columns)],
         )
         found = {(profile_id, kind, key): ident for profile_id, kind, key, ident in written}
         if len(found) < len(rows):
@@ -223,6 +224,17 @@ def retry(message_id: int, *, actor: Actor, now: datetime) -> None:
             )  # fmt: skip
         actionlog.write(actor, "lifecycle.message.retried", message, fields=("decision",), now=now)
         wake(1)
+
+
+def _dumped(items: Sequence[Item]) -> tuple[list[str], list[int]]:
+    """The contexts as JSON, one that many items share once, and for each item which one (from 1) is its own."""
+    texts: list[str] = []
+    place_of: dict[int, int] = {}
+    for item in items:
+        if id(item.context) not in place_of:
+            texts.append(_dump(item.context))
+            place_of[id(item.context)] = len(texts)
+    return texts, [place_of[id(item.context)] for item in items]
 
 
 def _dump(context: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from crm.kernel import actionlog
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Gone, Invalid, NotFound, Unprocessable
-from crm.services import profiles, touchpoints
+from crm.services import hotpath, locks, profiles, touchpoints
 from members.models import LotSpend, PointsAccount, PointsEntry
 from members.states import EntryKind
 
@@ -73,7 +74,13 @@ def credit(
             actor=actor,
             now=now,
         )
-        _record("members.points.earned", [entry], actor=actor, now=now)
+        _record(
+            "members.points.earned",
+            [(entry.pk, account.profile_id, amount)],
+            cause=kind,
+            actor=actor,
+            now=now,
+        )
         actionlog.write(actor, "members.points.credited", entry, now=now)
     return entry
 
@@ -105,7 +112,9 @@ def debit(
             account, kind=kind, amount=-amount, key=key, request=request, note=note, actor=actor, now=now
         )
         spend_lots(account.pk, entry, amount=amount)
-        _record("members.points.spent", [entry], actor=actor, now=now)
+        _record(
+            "members.points.spent", [(entry.pk, account.profile_id, amount)], cause=kind, actor=actor, now=now
+        )
         actionlog.write(actor, "members.points.debited", entry, now=now)
     return entry
 
@@ -115,45 +124,87 @@ def credit_many(credits: Sequence[Credit], *, kind: str, actor: Actor, now: date
     if not credits:
         return 0
     with transaction.atomic():
-        locked = profiles.lock_roots({one.profile_id for one in credits})
-        live = {ident: root for ident, root in locked.items() if root.erased_at is None}
-        held = accounts(sorted({root.pk for root in live.values()}), now=now)
+        people = locks.people(one.profile_id for one in credits)
+        live = {ident: person.pk for ident, person in people.items() if person.erased_at is None}
         wanted = {one.key: one for one in credits if one.profile_id in live}
-        known = set(
-            PointsEntry.objects.filter(
-                idempotency_key__in=[key for one in wanted.values() for key in (one.key, *one.alias_keys)]
-            ).values_list("idempotency_key", flat=True)
-        )
-        entries, gained = [], dict.fromkeys(held, 0)
-        for one in wanted.values():
-            if one.key in known or known.intersection(one.alias_keys):
-                continue
-            account = held[live[one.profile_id].pk]
-            gained[account.profile_id] += one.amount
-            entries.append(
-                PointsEntry(
-                    account=account,
-                    kind=kind,
-                    amount=one.amount,
-                    idempotency_key=one.key,
-                    note=note,
-                    balance_after=account.balance + gained[account.profile_id],
-                    actor=str(actor),
-                    created_at=now,
-                )
-            )
-        if not entries:
+        known = _booked([key for one in wanted.values() for key in (one.key, *one.alias_keys)])
+        due = [
+            one
+            for one in wanted.values()
+            if one.key not in known and (not one.alias_keys or known.isdisjoint(one.alias_keys))
+        ]
+        if not due:
             return 0
-        PointsEntry.objects.bulk_create(entries, batch_size=2000)
-        moved = [(held[ident].pk, amount) for ident, amount in sorted(gained.items()) if amount]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE members_pointsaccount AS a SET balance = a.balance + g.amount "
-                "FROM unnest(%s::bigint[], %s::bigint[]) AS g(id, amount) WHERE a.id = g.id",
-                [[pk for pk, _amount in moved], [amount for _pk, amount in moved]],
-            )
-        _record("members.points.earned", entries, actor=actor, now=now)
-    return len(entries)
+        owners = [live[one.profile_id] for one in due]
+        amounts = [one.amount for one in due]
+        booked = _book_many(
+            owners, amounts, keys=[one.key for one in due], kind=kind, note=note, actor=actor, now=now
+        )
+        _record("members.points.earned", booked, cause=kind, actor=actor, now=now)
+    return len(due)
+
+
+def _booked(keys: list[str]) -> set[str]:
+    """Those of the keys under which an entry was booked."""
+    sql = "SELECT idempotency_key FROM members_pointsentry WHERE idempotency_key = ANY(%s::text[])"
+    return {row[0] for row in hotpath.fetch(sql, [hotpath.array(keys)])}
+
+
+def _book_many(
+    owners: list[int],
+    amounts: list[int],
+    *,
+    keys: list[str],
+    kind: str,
+    note: str,
+    actor: Actor,
+    now: datetime,
+) -> list[tuple[int, int, int]]:
+    """Credit root profiles that are locked, their accounts made when missing: (entry id, profile id, amount).
+
+    Two statements. The accounts are written first, in the order of their people, and with the new balances at once;
+    an entry's own balance is the account's less what comes after it.
+    """
+    gained: dict[int, int] = defaultdict(int)
+    for owner, amount in zip(owners, amounts, strict=True):
+        gained[owner] += amount
+    ordered = sorted(gained)
+    held = {
+        profile_id: [account_id, balance]
+        for account_id, profile_id, balance in hotpath.fetch(
+            """
+            INSERT INTO members_pointsaccount AS a (profile_id, balance, created_at)
+            SELECT profile_id, amount, %s FROM unnest(%s::bigint[], %s::bigint[]) AS g(profile_id, amount)
+            ON CONFLICT (profile_id) DO UPDATE SET balance = a.balance + EXCLUDED.balance
+            RETURNING id, profile_id, balance
+            """,
+            [now, hotpath.array(ordered), hotpath.array([gained[owner] for owner in ordered])],
+        )
+    }
+    after = []
+    for owner, amount in zip(reversed(owners), reversed(amounts), strict=True):
+        after.append(held[owner][1])
+        held[owner][1] -= amount
+    after.reverse()
+    ids = hotpath.fetch(
+        """
+        INSERT INTO members_pointsentry (account_id, kind, amount, idempotency_key, request_hash, note, missing,
+                                         balance_after, actor, created_at)
+        SELECT account_id, %s, amount, key, '', %s, 0, balance_after, %s, %s
+          FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bigint[])
+               AS e(account_id, amount, key, balance_after)
+        RETURNING idempotency_key, id
+        """,
+        [
+            str(kind), note, str(actor), now,
+            hotpath.array([held[owner][0] for owner in owners]),
+            hotpath.array(amounts),
+            hotpath.array(keys),
+            hotpath.array(after),
+        ],
+    )  # fmt: skip
+    entry_of = dict(ids)
+    return [(entry_of[key], owner, amount) for key, owner, amount in zip(keys, owners, amounts, strict=True)]
 
 
 def spend_lots(account_id: int, entry: PointsEntry, *, amount: int, first: Sequence[int] = ()) -> None:
@@ -290,17 +341,20 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
 
 
-def _record(kind: str, entries: list[PointsEntry], *, actor: Actor, now: datetime) -> None:
+def _record(
+    kind: str, booked: list[tuple[int, int, int]], *, cause: str, actor: Actor, now: datetime
+) -> None:
+    """The facts of entries (entry id, profile id, amount); each once, because its entry is."""
     touchpoints.record(
         [
             touchpoints.Event(
                 kind=kind,
                 occurred_at=now,
-                message_id=f"{kind}:{entry.pk}",
-                profile_id=entry.account.profile_id,
-                properties={"amount": abs(entry.amount), "cause": entry.kind, "entry_id": entry.pk},
+                message_id="",
+                profile_id=profile_id,
+                properties={"amount": abs(amount), "cause": cause, "entry_id": entry_id},
             )
-            for entry in entries
+            for entry_id, profile_id, amount in booked
         ],
         source=None,
         actor=actor,

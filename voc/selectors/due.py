@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from crm.selectors import profiles as profile_reads
 from voc.states import ROLE_RANK
 
 
@@ -72,12 +71,12 @@ def people(release_id: int) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def notices(release_id: int, roots: list[int]) -> list[Due]:
-    """What is owed to these people, read under their locks."""
-    sql = _NARROWED_SQL + _NOTICES_SQL
-    # By every id these people ever had, so that a batch reads its own rows and not the whole ticket.
-    ids = [ident for group in profile_reads.id_sets(roots).values() for ident in group]
-    names = {rank: role for role, rank in ROLE_RANK.items()}
+def notices(release_id: int, ids: list[int]) -> list[Due]:
+    """What is owed to the people with these ids, read under their locks.
+
+    By every id they ever had, so that a batch reads its own rows and not the whole ticket.
+    """
+    names = {rank: str(role) for role, rank in ROLE_RANK.items()}
     with connection.cursor() as cursor:
-        cursor.execute(sql, {"release": release_id, "ids": ids})
-        return [Due(row[0], row[1], str(names[row[2]]), row[3]) for row in cursor.fetchall()]
+        cursor.execute(_NARROWED_SQL + _NOTICES_SQL, {"release": release_id, "ids": ids})
+        return [Due(row[0], row[1], names[row[2]], row[3]) for row in cursor.fetchall()]

@@ -15,22 +15,23 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models import F
 
 from crm.kernel import actors, jobs
 from crm.selectors import profiles as profile_reads
-from crm.services import profiles, touchpoints
+from crm.services import hotpath, locks, touchpoints
 from lifecycle.services import messages
 from voc.kinds import FIX_TOLD
 from voc.models import FixNotice, Release, ReleaseItem, Ticket
 from voc.selectors import due as due_reads
+from voc.selectors.due import Due
 from voc.states import ReleaseStatus
 
 TASK: Final = "voc.tell_followers"
@@ -137,34 +138,25 @@ def _claim_with_retries(release_id: int, people: list[int], *, now: datetime) ->
 
 
 def _claim(release_id: int, people: list[int], *, now: datetime) -> tuple[int, int]:
-    """Claim one batch: notices, messages and touchpoints, or nothing. Returns (people, notices)."""
+    """Claim one batch: messages, notices and touchpoints, or nothing. Returns (people, notices).
+
+    What is due is read under the locks, so no notice of it can exist; should one all the same, the constraint undoes
+    the whole batch.
+    """
     with transaction.atomic():
         # Everywhere in voc: tickets first, then the release, then people.
         items = _lock_tickets(release_id)
         release = Release.objects.select_for_update(no_key=True).filter(pk=release_id).first()
         if release is None or release.status != ReleaseStatus.SHIPPED:
             return 0, 0
-        roots = sorted({profile.pk for profile in profiles.lock_roots(people).values()})
-        due = due_reads.notices(release_id, roots)
-        FixNotice.objects.bulk_create(
-            (
-                FixNotice(
-                    ticket_id=one.ticket_id,
-                    profile_id=one.profile_id,
-                    round=one.round,
-                    release_id=release_id,
-                    role=one.role,
-                    created_at=now,
-                )
-                for one in due
-            ),
-            ignore_conflicts=True,
-            batch_size=2000,
-        )
-        mine = _without_message(release_id, roots)
-        _queue(release, items, mine, now=now)
-        _record(release_id, mine, now=now)
-    return len({notice.profile_id for notice in mine}), len(mine)
+        roots = {person.pk for person in locks.people(people).values()}
+        ids = [ident for group in profile_reads.id_sets(roots).values() for ident in group]
+        due = due_reads.notices(release_id, ids)
+        if due:
+            messages_of = _queue(release, items, due, had_one=_people_with_message(release_id, ids), now=now)
+            _write(release_id, due, messages_of, now=now)
+            _record(release_id, due, now=now)
+    return len({one.profile_id for one in due}), len(due)
 
 
 def _lock_tickets(release_id: int) -> dict[int, tuple[Ticket, str]]:
@@ -178,101 +170,103 @@ def _lock_tickets(release_id: int) -> dict[int, tuple[Ticket, str]]:
     return {row.pk: (row, notes[row.pk]) for row in rows}
 
 
-def _without_message(release_id: int, roots: list[int]) -> list[FixNotice]:
-    """The notices just claimed: those of these people that no message carries."""
-    return list(
-        FixNotice.objects.filter(release_id=release_id, profile_id__any=roots, message=None).order_by(
-            "profile_id", "ticket_id", "round"
-        )
-    )
-
-
 def _queue(
-    release: Release, tickets: dict[int, tuple[Ticket, str]], notices: list[FixNotice], *, now: datetime
-) -> None:
-    """One message per person for what was claimed now, and its id into the notices."""
-    per_person: dict[int, list[FixNotice]] = defaultdict(list)
-    for notice in notices:
-        per_person[notice.profile_id].append(notice)
-    if not per_person:
-        return
-    had_one = _people_with_message(release.pk, per_person)
-    items, keys = [], {}
+    release: Release,
+    tickets: dict[int, tuple[Ticket, str]],
+    due: list[Due],
+    *,
+    had_one: set[int],
+    now: datetime,
+) -> dict[int, int]:
+    """One message per person for what is claimed now. Returns its id per person."""
+    per_person: dict[int, list[Due]] = defaultdict(list)
+    for one in due:
+        per_person[one.profile_id].append(one)
+    # Nearly everybody waits for the same tickets: their message says the same, and is written down once.
+    contexts: dict[tuple[int, ...], dict[str, Any]] = {}
+    items = []
     for profile_id, claimed in per_person.items():
+        fixed = tuple(one.ticket_id for one in claimed)
+        if fixed not in contexts:
+            contexts[fixed] = _context(release, tickets, fixed)
         key = f"release:{release.pk}"
         if profile_id in had_one:
             # Somebody who was told of this release and then followed another of its tickets.
-            key += ":" + ".".join(f"{notice.ticket_id}-{notice.round}" for notice in claimed[:12])
-        keys[profile_id] = key
+            key += ":" + ".".join(f"{one.ticket_id}-{one.round}" for one in claimed[:12])
         items.append(
-            messages.Item(
-                kind=FIX_TOLD,
-                profile_id=profile_id,
-                subject_key=key,
-                context=_context(release, tickets, claimed),
-            )
+            messages.Item(kind=FIX_TOLD, profile_id=profile_id, subject_key=key, context=contexts[fixed])
         )
     queued = messages.queue(items, actor=ACTOR, now=now)
-    for notice in notices:
-        notice.message_id = queued[(notice.profile_id, keys[notice.profile_id])]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE voc_fixnotice AS n SET message_id = q.message_id "
-            "FROM unnest(%s::bigint[], %s::bigint[]) AS q(id, message_id) WHERE n.id = q.id",
-            [[notice.pk for notice in notices], [notice.message_id for notice in notices]],
-        )
+    return {item.profile_id: queued[(item.profile_id, item.subject_key)] for item in items}
 
 
-def _people_with_message(release_id: int, roots: Iterable[int]) -> set[int]:
-    """Of these people, those to whom a message about this release was queued before, under any profile."""
-    ids = [ident for group in profile_reads.id_sets(roots).values() for ident in group]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT COALESCE(p.merged_into_id, p.id) FROM voc_fixnotice n"
-            "  JOIN crm_profile p ON p.id = n.profile_id"
-            " WHERE n.release_id = %s AND n.message_id IS NOT NULL AND n.profile_id = ANY(%s)",
-            [release_id, ids],
-        )
-        return {row[0] for row in cursor.fetchall()}
+def _write(release_id: int, due: list[Due], messages_of: dict[int, int], *, now: datetime) -> None:
+    """The notices, each with the message that carries it: one statement."""
+    hotpath.fetch(
+        """
+        INSERT INTO voc_fixnotice (ticket_id, profile_id, round, role, message_id, release_id, created_at)
+        SELECT ticket_id, profile_id, round, role, message_id, %s, %s
+          FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::bigint[])
+               AS n(ticket_id, profile_id, round, role, message_id)
+        """,
+        [
+            release_id,
+            now,
+            hotpath.array([one.ticket_id for one in due]),
+            hotpath.array([one.profile_id for one in due]),
+            hotpath.array([one.round for one in due]),
+            hotpath.array([one.role for one in due]),
+            hotpath.array([messages_of[one.profile_id] for one in due]),
+        ],
+    )
+
+
+def _people_with_message(release_id: int, ids: list[int]) -> set[int]:
+    """Of the people with these ids, those to whom a message about this release was queued before."""
+    rows = hotpath.fetch(
+        "SELECT DISTINCT COALESCE(p.merged_into_id, p.id) FROM voc_fixnotice n"
+        "  JOIN crm_profile p ON p.id = n.profile_id"
+        " WHERE n.release_id = %s AND n.message_id IS NOT NULL AND n.profile_id = ANY(%s::bigint[])",
+        [release_id, hotpath.array(ids)],
+    )
+    return {row[0] for row in rows}
 
 
 def _context(
-    release: Release, tickets: dict[int, tuple[Ticket, str]], claimed: list[FixNotice]
+    release: Release, tickets: dict[int, tuple[Ticket, str]], fixed: Sequence[int]
 ) -> dict[str, Any]:
     """What the message says, as of the claim: titles and links, no personal values."""
     return {
         "release": {"title": release.title, "url": f"{settings.BASE_URL}/changelog/#release-{release.pk}"},
         "tickets": [
             {
-                "title": tickets[notice.ticket_id][0].title,
-                "url": f"{settings.BASE_URL}/t/{tickets[notice.ticket_id][0].token}/",
-                "note": tickets[notice.ticket_id][1],
+                "title": tickets[ticket_id][0].title,
+                "url": f"{settings.BASE_URL}/t/{tickets[ticket_id][0].token}/",
+                "note": tickets[ticket_id][1],
             }
-            for notice in claimed
+            for ticket_id in fixed
         ],
     }
 
 
-def _record(release_id: int, notices: list[FixNotice], *, now: datetime) -> None:
-    """The fact on each person's timeline; its message id makes a repetition a duplicate."""
-    if not notices:
-        return
+def _record(release_id: int, due: list[Due], *, now: datetime) -> None:
+    """The fact on each person's timeline; once, because its notice is."""
     touchpoints.record(
         [
             touchpoints.Event(
                 kind="voc.fix.told",
                 occurred_at=now,
-                message_id=f"voc.fix.told:{notice.ticket_id}:{notice.profile_id}:{notice.round}",
-                profile_id=notice.profile_id,
+                message_id="",
+                profile_id=one.profile_id,
                 properties={
-                    "ticket_id": notice.ticket_id,
-                    "ticket_number": notice.ticket_id,
+                    "ticket_id": one.ticket_id,
+                    "ticket_number": one.ticket_id,
                     "release_id": release_id,
-                    "role": notice.role,
-                    "round": notice.round,
+                    "role": one.role,
+                    "round": one.round,
                 },
             )
-            for notice in notices
+            for one in due
         ],
         source=None,
         actor=ACTOR,
