@@ -41,6 +41,7 @@ SCHEDULE: dict[str, float] = {
     "crm.tidy_privacy": 60.0,
     "crm.look_for_late_arrivals": 3600.0,
     "crm.retention": 600.0,
+    "crm.segment_sweep": 10.0,
     "crm.sweep_imports": 10.0,
     "crm.tidy_imports": 3600.0,
     "crm.kernel.tidy": 3600.0,

@@ -22,8 +22,15 @@ register_kind(
     "crm.profile.unmerged", label=_("Merge undone"), payload={"winner": int, "loser": int, "merge_id": int}
 )
 register_kind("crm.profile.imported", label=_("Came with a list"), payload={"import": int, "source": str})
+register_kind("crm.contact.shown", label=_("Shown by another system"), payload={"class": str, "label": str})
 register_kind("crm.consent.given", label=_("Consent given"), payload={"purpose": str, "channel": str})
 register_kind("crm.consent.withdrawn", label=_("Consent withdrawn"), payload={"purpose": str, "channel": str})
+
+for _kind, _label in (
+    ("crm.segment.entered", _("Entered a segment")),
+    ("crm.segment.left", _("Left a segment")),
+):
+    register_kind(_kind, label=_label, payload={"segment": str, "segment_id": int})
 
 # The names of the Segment e-commerce specification, so that timelines read well in both languages.
 for _kind, _label, _stage in (
@@ -67,10 +74,14 @@ register_properties(
         "url": pgettext_lazy("property", "address"),
         "channel": pgettext_lazy("property", "channel"),
         "purpose": pgettext_lazy("property", "purpose"),
+        "class": pgettext_lazy("property", "class"),
+        "label": pgettext_lazy("property", "what was shown"),
         "import": pgettext_lazy("property", "import"),
         "source": pgettext_lazy("property", "source"),
         "winner": pgettext_lazy("property", "kept profile"),
         "loser": pgettext_lazy("property", "merged profile"),
         "merge_id": pgettext_lazy("property", "merge"),
+        "segment": pgettext_lazy("property", "segment"),
+        "segment_id": pgettext_lazy("property", "segment number"),
     }
 )

@@ -189,3 +189,37 @@ knobs.register(
     "crm.import_file_days", type=int, default=7, minimum=1, maximum=90, unit=_("days"), label=_("Lists are kept"),
     help=_("The file of an import, and the values it names as rejected, are removed this long after its end."),
 )  # fmt: skip
+knobs.register(
+    "crm.suggestions_per_pass", type=int, default=1000, minimum=10, maximum=20_000, unit=_("pairs"),
+    label=_("Merge suggestions per pass"),
+    help=_("At most this many pairs of people are suggested by one search for people who may be one."),
+)  # fmt: skip
+knobs.register(
+    "crm.suggestion_least_score", type=int, default=40, minimum=1, maximum=99, unit=_("points of 99"),
+    label=_("Least score of a merge suggestion"),
+    help=_("Pairs of people with less evidence than this are not suggested."),
+)  # fmt: skip
+
+knobs.register(
+    "crm.segment_pass_hour", type=int, default=3, minimum=0, maximum=23, unit=_("hour"),
+    label=_("Nightly check of segments"),
+    help=_("Hour in the organisation's zone from which every segment is set against its rule, once a day."),
+)  # fmt: skip
+knobs.register(
+    "crm.segment_work_mem", type=int, default=128, minimum=4, maximum=4096, unit=_("MB"),
+    label=_("Memory of a segment pass"),
+    help=_("Room for sorting and hashing while a rule is asked about everybody. One pass runs at a time."),
+)  # fmt: skip
+knobs.register(
+    "crm.segment_preview_seconds", type=int, default=3, minimum=1, maximum=60, unit=_("seconds"),
+    label=_("Time for the preview of a segment"),
+    help=_("If counting takes longer, the number is estimated from a sample of people, and the page says so."),
+)  # fmt: skip
+knobs.register(
+    "crm.export_rows", type=int, default=100_000, minimum=1, maximum=5_000_000, unit=_("rows"),
+    label=_("Rows of an export"), help=_("A file has at most this many rows; a longer list is cut, and says so."),
+)  # fmt: skip
+knobs.register(
+    "crm.export_file_hours", type=int, default=24, minimum=1, maximum=24, unit=_("hours"),
+    label=_("Life of an exported list"), help=_("The file can be fetched by who asked for it, and is deleted after."),
+)  # fmt: skip

@@ -2,8 +2,8 @@
 
 from crm.kernel import clock, reactions
 from crm.kernel.reactions import Fact
-from crm.selectors import computed, timeline
-from crm.services import computing
+from crm.selectors import computed, followed, timeline
+from crm.services import computing, segment_members
 
 reactions.set_touchpoint_loader(timeline.load_facts)
 
@@ -32,3 +32,9 @@ def compute_after_merges(facts: list[Fact]) -> None:
 def forget_values_of_erased(facts: list[Fact]) -> None:
     """Nothing computed stays of an erased person."""
     computing.clear_people([int(pk) for fact in facts for pk in fact.ids])
+
+
+@reactions.subscribe_dynamic(followed.wanted, max_age=None, batch=True)
+def follow_segments(facts: list[Fact]) -> None:
+    """Who enters and leaves segments by what happened, however long ago that was."""
+    segment_members.follow_facts(facts, now=clock.now())

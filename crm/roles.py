@@ -47,3 +47,11 @@ for _role in ("agent", "analyst"):
     roles.grant(_role, "crm.view_importrun")
 for _role in ("lead", "admin"):
     roles.grant(_role, "crm.view_importrun", "crm.import_profile")
+
+# Segments: everybody sees them; leads and analysts make them; leaving the house with a list is a right of its own.
+for _role in ("agent", "lead", "analyst", "admin"):
+    roles.grant(_role, "crm.view_segment")
+for _role in ("lead", "analyst", "admin"):
+    roles.grant(_role, "crm.add_segment", "crm.change_segment", "crm.activate_segment")
+for _role in ("lead", "admin"):
+    roles.grant(_role, "crm.export_segment")

@@ -18,6 +18,7 @@ from crm.services import (
     person_exports,
     reservations,
     retention,
+    segment_passes,
     tallies,
 )
 
@@ -127,3 +128,23 @@ def sweep_imports() -> None:
 def tidy_imports() -> None:
     """Remove the files of lists that came in days ago."""
     import_work.tidy(now=clock.now())
+
+
+@shared_task(name=segment_passes.TASK)
+def work_segment_passes() -> None:
+    """Go on with passes over everybody for a while, one after the other."""
+    jobs.awake(segment_passes.TASK)
+    started = time.monotonic()
+    while segment_passes.work(now=clock.now()):
+        if jobs.is_stopping() or time.monotonic() - started > segment_passes.WORK_SECONDS:
+            jobs.wake(segment_passes.TASK)
+            return
+
+
+@shared_task(name="crm.segment_sweep")
+def segment_sweep() -> None:
+    """Wake a worker for passes that are due; at night, ask for a pass of every segment."""
+    now = clock.now()
+    segment_passes.nightly(now=now)
+    if segment_passes.is_due():
+        jobs.wake(segment_passes.TASK)

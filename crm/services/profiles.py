@@ -15,7 +15,7 @@ from crm.kernel.actors import Actor
 from crm.kernel.errors import Gone, Invalid, NotFound
 from crm.models import Profile
 from crm.selectors import rules
-from crm.services import identity, retry, traits, warnings
+from crm.services import changes, identity, retry, traits, warnings
 from crm.states import Trust
 
 
@@ -49,6 +49,8 @@ def resolve(
             [identity.Claim(good, now)], trust=trust, source_id=source_id, actor=actor, now=now
         )
         root_id = found.root_ids[0]
+        if found.created:
+            changes.tell(found.created, now=now)
         if names:
             gift = traits.Gift(root_id, now, dict(names), {})
             traits.merge([gift], trust=Trust(trust).value, actor=actor, now=now)

@@ -7,10 +7,11 @@ from datetime import datetime
 from django.db import transaction
 
 from crm.addresses import address_hash
-from crm.kernel import actionlog
+from crm.kernel import actionlog, reactions
 from crm.kernel.actors import Actor
-from crm.models import Suppression
-from crm.services import contacts
+from crm.models import ContactPoint, Suppression
+from crm.services import changes, contacts
+from crm.services.changes import SUPPRESSION_CHANGED
 from crm.states import Purpose, SuppressionReason
 
 
@@ -43,6 +44,7 @@ def add_hash(
             actionlog.write(
                 actor, "crm.suppression.added", suppression, fields=("purpose", "reason"), now=now
             )
+            _tell(channel, value_hash, now=now)
     return suppression
 
 
@@ -54,4 +56,13 @@ def remove(channel: str, value: str, *, purpose: str, actor: Actor, now: datetim
         for suppression in found:
             actionlog.write(actor, "crm.suppression.removed", suppression, now=now)
             suppression.delete()
+        if found:
+            _tell(channel, value_hash, now=now)
     return bool(found)
+
+
+def _tell(channel: str, value_hash: str, *, now: datetime) -> None:
+    """Everybody with this address may be written to, or no longer."""
+    if reactions.receivers_for(SUPPRESSION_CHANGED):
+        owners = ContactPoint.objects.filter(channel=channel, value_hash=value_hash)
+        changes.tell(owners.values_list("profile_id", flat=True), kind=SUPPRESSION_CHANGED, now=now)

@@ -16,7 +16,7 @@ from crm.kernel import reactions
 from crm.kernel.actors import Actor
 from crm.registry import register_kind
 from crm.selectors import computed
-from crm.services import changes, identity, partitions, retry, storing, traits, warnings
+from crm.services import accounts, changes, identity, partitions, retry, storing, traits, warnings
 from crm.services.events import (
     LONGEST_KIND,
     LONGEST_MESSAGE_ID,
@@ -128,6 +128,9 @@ def _store(
         ]
         if gifts:
             traits.merge(gifts, trust=trust, actor=actor, now=now, quiet=historical)
+        groups = [row for row in fresh if row.event.kind == "group" and "groupId" in row.event.properties]
+        if groups:
+            _join_accounts(groups, trust=trust, actor=actor, now=now, result=result)
         if not historical:
             # Asking once per kind keeps those nobody listens to free of charge.
             heard = {kind for kind in {row.event.kind for row in fresh} if reactions.receivers_for(kind)}
@@ -143,6 +146,23 @@ def _store(
     result.accepted = len(fresh)
     # Stored before, or earlier in this very batch.
     result.duplicates = len(result.profile_ids) - len(fresh) - len(result.rejected)
+
+
+def _join_accounts(
+    rows: list[Row], *, trust: str, actor: Actor, now: datetime, result: RecordResult
+) -> None:
+    """Group calls: who belongs to which account, and what is known of it."""
+    joins = []
+    for row in rows:
+        properties = row.event.properties
+        told = properties.get("traits")
+        joins.append(
+            accounts.Join(
+                row.profile_id, properties["groupId"], row.occurred_at, told if isinstance(told, dict) else {}
+            )
+        )
+    noticed = accounts.join(joins, trust=trust, actor=actor, now=now)
+    result.warnings.extend((rows[place].index, code, detail) for place, code, detail in noticed)
 
 
 def _tell_history(rows: list[Row], *, now: datetime) -> None:

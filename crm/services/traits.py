@@ -20,10 +20,11 @@ from crm import names
 from crm.addresses import address_hash
 from crm.kernel.actors import Actor
 from crm.selectors import rules
-from crm.services import hotpath
+from crm.services import changes, hotpath
 from crm.states import Language, Trust
 
-RANK = {"hint": 0, Trust.BROWSER.value: 1, Trust.SERVER.value: 2, "staff": 3}
+# An imported list fills gaps; it replaces nothing that a browser, a server or staff said.
+RANK = {"hint": 0, "import": 0.5, Trust.BROWSER.value: 1, Trust.SERVER.value: 2, "staff": 3}
 MOST_TRAITS = 300
 # Dates that mean "not given": a card to everybody on New Year's Day is what they cause.
 SENTINELS = {date(1, 1, 1), date(1900, 1, 1), date(1970, 1, 1), date(1753, 1, 1), date(1899, 12, 30)}
@@ -43,9 +44,11 @@ class Gift:
     hints: dict[str, Any]
 
 
-def merge(gifts: Sequence[Gift], *, trust: str, actor: Actor, now: datetime) -> set[str]:
+def merge(
+    gifts: Sequence[Gift], *, trust: str, actor: Actor, now: datetime, quiet: bool = False
+) -> set[str]:
     """Merge gifts into their profiles, locked in id order. `trust` is server, browser or staff. Returns the names
-    of the values that changed."""
+    of the values that changed. `quiet`: nobody who follows people is told."""
     by_profile: dict[int, list[Gift]] = {}
     for gift in gifts:
         by_profile.setdefault(gift.profile_id, []).append(gift)
@@ -105,15 +108,19 @@ def merge(gifts: Sequence[Gift], *, trust: str, actor: Actor, now: datetime) -> 
             """,
             [orjson.dumps(updates).decode()],
         )
+    touched = {update["id"] for update in updates}
     if contacts:
-        _add_contacts(contacts, origin=trust, now=now)
+        touched |= _add_contacts(contacts, origin=trust, now=now)
+    if touched and not quiet:
+        changes.tell(touched, now=now)
     return changed_names
 
 
-def _add_contacts(contacts: list[tuple[int, str, str]], *, origin: str, now: datetime) -> None:
-    """Insert addresses, sorted; a server's word lifts the origin of an address a browser gave before."""
+def _add_contacts(contacts: list[tuple[int, str, str]], *, origin: str, now: datetime) -> set[int]:
+    """Insert addresses, sorted; a server's word lifts the origin of an address a browser gave before. Returns whose
+    addresses changed."""
     unique = sorted(set(contacts))
-    hotpath.fetch(
+    rows = hotpath.fetch(
         """
         INSERT INTO crm_contactpoint AS c
                (profile_id, channel, value, value_hash, origin, is_primary, created_at)
@@ -125,6 +132,7 @@ def _add_contacts(contacts: list[tuple[int, str, str]], *, origin: str, now: dat
          ORDER BY t.id, t.channel, t.value
         ON CONFLICT (profile_id, channel, value) DO UPDATE SET origin = EXCLUDED.origin
          WHERE EXCLUDED.origin IN ('server', 'staff') AND c.origin NOT IN ('server', 'staff')
+        RETURNING c.profile_id
         """,
         {
             "origin": origin,
@@ -135,6 +143,7 @@ def _add_contacts(contacts: list[tuple[int, str, str]], *, origin: str, now: dat
             "hashes": [address_hash(channel, value) for _profile_id, channel, value in unique],
         },
     )
+    return {row[0] for row in rows}
 
 
 def _put(
