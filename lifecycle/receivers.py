@@ -3,7 +3,7 @@ about what they asked for: confirming a yes, their file, their erasure."""
 
 from crm.kernel import actors, clock, reactions
 from crm.kernel.reactions import Fact
-from lifecycle.services import enrolments, own_page, running, sign_ups
+from lifecycle.services import enrolments, entries, own_page, running, sign_ups
 
 
 @reactions.subscribe_dynamic(running.ends, batch=True)
@@ -15,7 +15,7 @@ def leave_journeys(facts: list[Fact]) -> None:
 @reactions.subscribe_dynamic(running.triggers, batch=True)
 def enter_journeys(facts: list[Fact]) -> None:
     """Take people into the journeys that begin with these facts."""
-    enrolments.enter(facts, now=clock.now())
+    entries.enter(facts, now=clock.now())
 
 
 @reactions.subscribe("crm.consent.requested", max_age=None)

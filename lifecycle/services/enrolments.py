@@ -1,31 +1,29 @@
-"""People on their way through journeys: in once per entry key, out the moment the goal is met.
+"""People on their way through journeys: out the moment the goal is met. How they get in is in `entries`.
 
-Facts bring people in and take them out (receivers); a poller moves on whoever is due. Everything a step decides
+Facts take people out (receivers); a poller moves on whoever is due. Everything a step decides
 is read over all ids of the person under the lock of their root, so a merge can neither send twice nor forget a
 purchase. All of it is database work: claims are counted and committed first, then a batch is one transaction.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from crm.kernel import actors, jobs, knobs
+from crm.kernel import actors, knobs
 from crm.kernel.reactions import Fact
 from crm.selectors import profiles as people
 from crm.services import hotpath, profiles, touchpoints
 from lifecycle.models import Enrolment, EnrolmentEvent, OutboundMessage
 from lifecycle.services import deciding, messages, running, walking
 from lifecycle.states import (
-    Arm,
     EnrolmentEventKind,
     EnrolmentStatus,
     ExitCause,
@@ -49,46 +47,11 @@ class AdvanceResult:
     ended: int = 0
 
 
-def enter(facts: Sequence[Fact], *, now: datetime) -> int:
-    """Take in whom these facts concern, once per entry key. Returns the number of new enrolments."""
-    wanted: dict[tuple[int, int, str], tuple[running.Running, Fact]] = {}
-    for fact in sorted(facts, key=lambda fact: fact.occurred_at or now):
-        for journey in running.all_running():
-            if not journey.definition.trigger.matches(fact.kind, fact.properties):
-                continue
-            key = journey.definition.entry_key(
-                fact.properties, occurred_at=fact.occurred_at or now, fact_id=str(fact.id)
-            )
-            if key:
-                wanted.setdefault((fact.profile_id, journey.id, key), (journey, fact))
-    if not wanted:
-        return 0
-    with transaction.atomic():
-        roots = profiles.lock_roots({profile_id for profile_id, _journey, _key in wanted})
-        members = people.id_sets({root.pk for root in roots.values()})
-        root_of = {member: root for root, ids in members.items() for member in ids}
-        taken, entries = _entries(wanted, root_of)
-        fresh: list[_Entry] = []
-        for (profile_id, journey_id, key), (journey, fact) in wanted.items():
-            root = roots.get(profile_id)
-            if root is None or root.erased_at is not None or (root.pk, journey_id, key) in taken:
-                continue
-            occurred_at = fact.occurred_at or now
-            plan = journey.definition
-            if plan.cap_entries:
-                since = occurred_at - timedelta(hours=plan.cap_hours)
-                recent = sum(1 for at in entries[(root.pk, journey_id)] if at > since)
-                if recent >= plan.cap_entries:
-                    continue
-            taken.add((root.pk, journey_id, key))
-            entries[(root.pk, journey_id)].append(occurred_at)
-            fresh.append(_entry(journey, root.pk, key, fact, occurred_at))
-        _insert(fresh, now=now)
-    return len(fresh)
-
-
 def leave(facts: Sequence[Fact], *, now: datetime) -> int:
     """Let go of whoever met a goal or an exit rule; what waits for them is cancelled. Returns how many."""
+    facts = _of_travellers(facts)
+    if not facts:
+        return 0
     with transaction.atomic():
         roots = profiles.lock_roots({fact.profile_id for fact in facts})
         members = people.id_sets({root.pk for root in roots.values()})
@@ -116,6 +79,19 @@ def leave(facts: Sequence[Fact], *, now: datetime) -> int:
         _write(moves, now=now)
         _cancel(moves, now=now)
     return len(moves)
+
+
+def _of_travellers(facts: Sequence[Fact]) -> list[Fact]:
+    """The facts of people who are on a way, or were: nobody else need be locked."""
+    members = people.id_sets(set(people.roots({fact.profile_id for fact in facts}).values()))
+    root_of = {member: root_id for root_id, ids in members.items() for member in ids}
+    rows = hotpath.fetch(
+        "SELECT DISTINCT profile_id FROM lifecycle_enrolment"
+        " WHERE profile_id = ANY(%s::bigint[]) AND status IN ('waiting', 'finished')",
+        [hotpath.array(sorted(root_of))],
+    )
+    travellers = {root_of[row[0]] for row in rows}
+    return [fact for fact in facts if root_of.get(fact.profile_id) in travellers]
 
 
 def advance(*, now: datetime, limit: int = BATCH) -> AdvanceResult:
@@ -147,116 +123,6 @@ def empty(journey_id: int, *, now: datetime) -> int:
         decision="dropped", reason=Reason.CANCELLED, decided_at=now, claim_token=None, lease_until=None
     )
     return len(moves)
-
-
-def _entries(
-    wanted: dict[tuple[int, int, str], Any], root_of: dict[int, int]
-) -> tuple[set[tuple[int, int, str]], dict[tuple[int, int], list[datetime]]]:
-    """Keys that a person, under any id, has entered with, and when they entered, per journey."""
-    taken: set[tuple[int, int, str]] = set()
-    entries: dict[tuple[int, int], list[datetime]] = defaultdict(list)
-    rows = Enrolment.objects.filter(
-        profile_id__any=sorted(root_of), journey_id__in={journey_id for _profile, journey_id, _key in wanted}
-    ).values_list("profile_id", "journey_id", "entry_key", "entered_at")
-    for profile_id, journey_id, key, entered_at in rows:
-        root_id = root_of[profile_id]
-        taken.add((root_id, journey_id, key))
-        entries[(root_id, journey_id)].append(entered_at)
-    return taken, entries
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A row of Enrolment on its way in."""
-
-    journey_id: int
-    version_id: int
-    profile_id: int
-    entry_key: str
-    arm: str
-    step: str
-    context: dict[str, Any]
-    entered_at: datetime
-    run_at: datetime
-    id: int = 0
-
-
-def _entry(journey: running.Running, root_id: int, key: str, fact: Fact, occurred_at: datetime) -> _Entry:
-    plan = journey.definition
-    first = plan.steps[0]
-    waits = first.type == "wait"
-    kept = {name: fact.properties[name] for name in plan.properties_needed() if name in fact.properties}
-    return _Entry(
-        journey_id=journey.id,
-        version_id=journey.version_id,
-        profile_id=root_id,
-        entry_key=key,
-        arm=(Arm.HOLDOUT if plan.in_holdout(journey.id, root_id) else Arm.TREATMENT).value,
-        step=plan.after(first.id) if waits else first.id,
-        context=kept,
-        entered_at=occurred_at,
-        run_at=occurred_at + timedelta(minutes=first.minutes if waits else 0),
-    )
-
-
-def _insert(fresh: list[_Entry], *, now: datetime) -> None:
-    if not fresh:
-        return
-    fresh.sort(key=lambda row: (row.profile_id, row.journey_id, row.entry_key))
-    # Two statements over arrays: a busy shop brings in thousands at once, and the ORM's own way costs more than all
-    # else here. Keys were checked under the locks of the roots.
-    array = hotpath.array
-    made = hotpath.fetch(
-        """
-        WITH made AS (
-            INSERT INTO lifecycle_enrolment (journey_id, version_id, profile_id, entry_key, arm, status, exit_cause,
-                                             step, context, entered_at, run_at, claims)
-            SELECT journey_id, version_id, profile_id, entry_key, arm, 'waiting', '', step, context::jsonb,
-                   entered_at, run_at, 0
-              FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
-                          %s::timestamptz[], %s::timestamptz[])
-                   AS e(journey_id, version_id, profile_id, entry_key, arm, step, context, entered_at, run_at)
-            RETURNING id, profile_id, journey_id, entry_key, arm, step
-        ), noted AS (
-            INSERT INTO lifecycle_enrolmentevent (enrolment_id, kind, step, detail, occurred_at)
-            SELECT id, %s, step, jsonb_build_object('arm', arm), %s FROM made
-        )
-        SELECT id, profile_id, journey_id, entry_key FROM made
-        """,
-        [
-            array([row.journey_id for row in fresh]),
-            array([row.version_id for row in fresh]),
-            array([row.profile_id for row in fresh]),
-            array([row.entry_key for row in fresh]),
-            array([row.arm for row in fresh]),
-            array([row.step for row in fresh]),
-            array([json.dumps(row.context) for row in fresh]),
-            array([row.entered_at.isoformat() for row in fresh]),
-            array([row.run_at.isoformat() for row in fresh]),
-            EnrolmentEventKind.ENTERED.value,
-            now,
-        ],
-    )
-    ids = {(profile_id, journey_id, key): ident for ident, profile_id, journey_id, key in made}
-    for row in fresh:
-        row.id = ids[(row.profile_id, row.journey_id, row.entry_key)]
-    touchpoints.record(
-        [
-            touchpoints.Event(
-                kind="lifecycle.journey.entered",
-                occurred_at=now,
-                message_id=f"lifecycle.journey.entered:{row.id}",
-                profile_id=row.profile_id,
-                properties={"journey_id": row.journey_id, "enrolment_id": row.id},
-            )
-            for row in fresh
-        ],
-        source=None,
-        actor=ACTOR,
-        now=now,
-    )
-    if any(row.run_at <= now for row in fresh):
-        jobs.wake(TASK)
 
 
 def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[tuple[int, int, int]]:

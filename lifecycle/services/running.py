@@ -19,11 +19,28 @@ CACHE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A journey that takes people in, with its newest definition."""
+    """A journey that takes people in, with its newest definition, and what every entry asks of it: the step where
+    people wait first and for how many minutes, and the properties that are kept for later steps."""
 
     id: int
     version_id: int
     definition: Definition
+    first_step: str
+    first_wait: int
+    kept: tuple[str, ...]
+
+
+def _running_of(journey_id: int, version_id: int, plan: Definition) -> Running:
+    first = plan.steps[0]
+    waits = first.type == "wait"
+    return Running(
+        journey_id,
+        version_id,
+        plan,
+        first_step=plan.after(first.id) if waits else first.id,
+        first_wait=first.minutes if waits else 0,
+        kept=tuple(sorted(plan.properties_needed())),
+    )
 
 
 _running: tuple[Running, ...] = ()
@@ -71,7 +88,7 @@ def _refresh() -> None:
                 continue
             leaving |= plan.leaving_kinds()
             if journey.status == JourneyStatus.ACTIVE and version.number == journey.version:
-                running.append(Running(journey.pk, version.pk, plan))
+                running.append(_running_of(journey.pk, version.pk, plan))
     _running = tuple(running)
     _trigger_kinds = frozenset(item.definition.trigger.kind for item in running)
     _leaving_kinds = frozenset(leaving)

@@ -13,7 +13,7 @@ from crm.kernel import roles, surfaces
 from crm.models import StaffUser
 from crm.services import touchpoints
 from lifecycle.models import Delivery, Enrolment, Journey, MessageTemplate, OutboundMessage
-from lifecycle.services import enrolments, journeys, messages
+from lifecycle.services import entries, journeys, messages
 from tests.lifecycle.conftest import ACTOR, NOON
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +55,7 @@ def history(person: Callable[..., int]) -> dict[str, int]:
     touchpoints.record([event], source=None, actor=ACTOR, now=NOON, historical=True)
     from crm.kernel.reactions import Fact
 
-    enrolments.enter([Fact("Product Viewed", told, NOON, None, {"product_id": "p1"})], now=NOON)
+    entries.enter([Fact("Product Viewed", told, NOON, None, {"product_id": "p1"})], now=NOON)
     return {"told": told, "journey": journey.pk}
 
 
