@@ -42,8 +42,12 @@ SCHEDULE: dict[str, float] = {
     "crm.look_for_late_arrivals": 3600.0,
     "crm.retention": 600.0,
     "crm.segment_sweep": 10.0,
+    "crm.export_sweep": 30.0,
     "crm.sweep_imports": 10.0,
     "crm.tidy_imports": 3600.0,
+    "crm.roll_up_accounts": 15.0,
+    "crm.suggest_merges": 600.0,
+    "crm.renew_search_tokens": 90.0,
     "crm.kernel.tidy": 3600.0,
     "config.heartbeat": 30.0,
 }

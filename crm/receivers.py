@@ -3,7 +3,7 @@
 from crm.kernel import clock, reactions
 from crm.kernel.reactions import Fact
 from crm.selectors import computed, followed, timeline
-from crm.services import computing, segment_members
+from crm.services import accounts, computing, segment_members
 
 reactions.set_touchpoint_loader(timeline.load_facts)
 
@@ -38,3 +38,11 @@ def forget_values_of_erased(facts: list[Fact]) -> None:
 def follow_segments(facts: list[Fact]) -> None:
     """Who enters and leaves segments by what happened, however long ago that was."""
     segment_members.follow_facts(facts, now=clock.now())
+
+
+@reactions.subscribe(accounts.ORDER, "crm.profile.merged", "crm.profile.unmerged", max_age=None, batch=True)
+def roll_up_accounts_of(facts: list[Fact]) -> None:
+    """The accounts these people belong to are rolled up anew."""
+    people = {fact.profile_id for fact in facts}
+    people |= {int(fact.properties["loser"]) for fact in facts if fact.kind != accounts.ORDER}
+    accounts.touch(people, now=clock.now())

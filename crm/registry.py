@@ -6,7 +6,7 @@ when the product itself records them, so that a receiver can rely on what it rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,3 +84,27 @@ def check_payload(kind: str, properties: Mapping[str, Any]) -> str | None:
         if not isinstance(properties[key], expected):
             return f"{key} of {kind} has the wrong type"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFigure:
+    """A number that another app adds to the roll-up of accounts: `count(profile_ids)` per profile id."""
+
+    key: str
+    label: Any
+    count: Callable[[Sequence[int]], Mapping[int, int]]
+
+
+_account_figures: dict[str, AccountFigure] = {}
+
+
+def register_account_figure(
+    key: str, *, label: Any, count: Callable[[Sequence[int]], Mapping[int, int]]
+) -> None:
+    """Add a number to the roll-up of accounts, in an app's ready(): set-based, one call for many people."""
+    _account_figures[key] = AccountFigure(key, label, count)
+
+
+def account_figures() -> list[AccountFigure]:
+    """What other apps count per account, by key."""
+    return [_account_figures[key] for key in sorted(_account_figures)]

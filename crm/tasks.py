@@ -7,8 +7,10 @@ from celery import shared_task
 
 from crm.kernel import actors, clock, jobs
 from crm.services import (
+    accounts,
     computing,
     erasure,
+    exports,
     import_work,
     imports,
     kind_learning,
@@ -18,7 +20,10 @@ from crm.services import (
     person_exports,
     reservations,
     retention,
+    search_tokens,
+    segment_exports,
     segment_passes,
+    suggestions,
     tallies,
 )
 
@@ -148,3 +153,49 @@ def segment_sweep() -> None:
     segment_passes.nightly(now=now)
     if segment_passes.is_due():
         jobs.wake(segment_passes.TASK)
+
+
+@shared_task(name="crm.suggest_merges")
+def suggest_merges() -> None:
+    """Pairs by addresses learnt in the last half hour; once a day, pairs among everybody."""
+    now = clock.now()
+    if jobs.claim_slot("crm.suggest_merges", now=now, every=timedelta(days=1)):
+        suggestions.find(now=now)
+    else:
+        suggestions.find(now=now, recent=timedelta(minutes=30))
+
+
+@shared_task(name="crm.roll_up_accounts")
+def roll_up_accounts() -> None:
+    """Accounts that something happened to; once a day, all of them."""
+    now = clock.now()
+    if jobs.claim_slot("crm.roll_up_accounts", now=now, every=timedelta(days=1)):
+        accounts.roll_up_all(now=now)
+    else:
+        accounts.roll_up_stale(now=now)
+
+
+@shared_task(name="crm.renew_search_tokens")
+def renew_search_tokens() -> None:
+    """Go on, for a minute, with search tokens that are older than the way names are read now."""
+    started = time.monotonic()
+    search_tokens.renew(now=clock.now(), until=lambda: jobs.is_stopping() or time.monotonic() - started > 60)
+
+
+@shared_task(name=exports.TASK)
+def write_exports() -> None:
+    """Write the lists that staff asked for, part by part."""
+    jobs.awake(exports.TASK)
+    started = time.monotonic()
+    while exports.work(now=clock.now()):
+        if jobs.is_stopping() or time.monotonic() - started > segment_passes.WORK_SECONDS:
+            jobs.wake(exports.TASK)
+            return
+
+
+@shared_task(name="crm.export_sweep")
+def export_sweep() -> None:
+    """Delete files whose day is over; wake a worker for those that wait."""
+    exports.expire(now=clock.now())
+    if exports.is_due():
+        jobs.wake(exports.TASK)

@@ -68,6 +68,24 @@ CODES: dict[str, Meaning] = {
         _("Leave the field out while nobody is signed in. The identity rules say which values are refused."),
         Effect.CHANGED,
     ),
+    "account_unknown": Meaning(
+        _("Account unknown"),
+        _(
+            "A public browser key sent a group call for an account that no server has named yet. The event is "
+            "on the timeline; nobody was added to an account."
+        ),
+        _("Let a server send the group call once, or make the account on the page Accounts."),
+        Effect.NOTICED,
+    ),
+    "account_traits_ignored": Meaning(
+        _("Traits of an account not taken"),
+        _(
+            "A public browser key told traits of an account. Everybody can read that key, so what it says of a "
+            "whole company is not believed. The person was added to the account as a claim."
+        ),
+        _("Send the traits of accounts from a server."),
+        Effect.CHANGED,
+    ),
     "identity_limit": Meaning(
         _("One identifier too many"),
         _(

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from crm.kernel import surfaces
 from crm.kernel.surfaces import Card, Panel
+from crm.registry import register_account_figure
 from voc.models import Feedback, Release, Ticket
 from voc.selectors import clock, progress
 from voc.selectors import tickets as ticket_reads
@@ -97,3 +98,8 @@ def my_tickets(*, profile_ids: list[int], now: datetime) -> Panel | None:
         for ticket in ticket_reads.of_profiles(profile_ids).exclude(kind="privacy")[:SHOWN]
     ]
     return Panel(_("What you follow"), rows, empty_text=_("You do not follow anything yet."))
+
+
+register_account_figure(
+    "voc.open_tickets", label=gettext_lazy("Open tickets"), count=ticket_reads.open_per_profile
+)

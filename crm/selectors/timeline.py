@@ -250,3 +250,22 @@ def _literal(values: Iterable[object]) -> str:
 def last_seen(profile_ids: Iterable[int]) -> datetime | None:
     """When the person was last seen, to the hour."""
     return Profile.objects.filter(pk__in=list(profile_ids)).aggregate(last=Max("last_seen_at"))["last"]
+
+
+def seen_since(
+    profile_ids: Sequence[int], *, received_since: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """The first and last moment of what sources sent about these profiles since then."""
+    with connection.cursor() as db:
+        db.execute(
+            "SELECT min(occurred_at), max(occurred_at) FROM crm_touchpoint"
+            " WHERE profile_id = ANY(%s) AND occurred_at >= %s AND occurred_at <= %s AND received_at >= %s"
+            " AND source_id IS NOT NULL",
+            [
+                list(profile_ids),
+                _oldest(profile_ids),
+                clock.now() + timedelta(days=31),
+                received_since,
+            ],
+        )
+        return db.fetchone()

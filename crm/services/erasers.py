@@ -63,9 +63,7 @@ def merges(subject: Subject, *, now: datetime) -> int:
     MergeSuggestion.objects.filter(about, status=SuggestionStatus.OPEN).update(
         status=SuggestionStatus.DISMISSED, decided_at=now
     )
-    if any(field.name == "evidence" for field in MergeSuggestion._meta.fields):
-        changed += MergeSuggestion.objects.filter(about).exclude(evidence={}).update(evidence={})
-    return changed
+    return changed + MergeSuggestion.objects.filter(about).exclude(evidence=[]).update(evidence=[])
 
 
 @privacy_registry.eraser("crm.warnings", label=_("Samples of warnings of the door"), early=True, order=13)

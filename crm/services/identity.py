@@ -16,9 +16,8 @@ from datetime import datetime
 from django.db import transaction
 
 from crm.kernel.actors import Actor
-from crm.models import MergeSuggestion
 from crm.selectors import rules
-from crm.services import hotpath, retry
+from crm.services import hotpath, retry, suggestions
 from crm.states import Trust
 
 MAKING_LOCK = 0x52454E03
@@ -332,13 +331,7 @@ def _apply(
 
         merges.join_automatically(result.merges, actor=actor, now=now)
     if plan.suggestions:
-        MergeSuggestion.objects.bulk_create(
-            [
-                MergeSuggestion(first_id=first, second_id=second, reason=reason, source_id=source_id)
-                for (first, second), reason in sorted(plan.suggestions.items())
-            ],
-            ignore_conflicts=True,
-        )
+        suggestions.claim(plan.suggestions, source_id=source_id, now=now)
     for holder in plan.holders:
         root = holder.person.root()
         result.profile_ids.append(holder.profile_id)

@@ -14,6 +14,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from crm import names
@@ -21,7 +22,8 @@ from crm.kernel import actionlog
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Invalid, NotFound
 from crm.models import MergeRecord, MergeSuggestion, Profile
-from crm.services import profiles, retry, touchpoints
+from crm.selectors import timeline
+from crm.services import profiles, retry, suggestions, touchpoints
 from crm.states import MergeCause, SuggestionStatus
 
 FIELDS = (
@@ -30,31 +32,50 @@ FIELDS = (
 )  # fmt: skip
 
 
+TRAIT = "traits."
+
+
 @dataclass(frozen=True, slots=True)
 class FieldPreview:
-    """One value of a merge preview. `choice` is whose value would be kept: `winner` or `loser`."""
+    """One value of a merge preview: a column, or a trait as `traits.<name>`. `choice` is whose value would be kept,
+    `winner` or `loser`; the sources say who gave each value and when."""
 
     name: str
     winner: Any
     loser: Any
     choice: str
+    winner_source: Mapping[str, Any]
+    loser_source: Mapping[str, Any]
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to choose."""
+        return bool(self.winner != self.loser)
 
 
 def preview(winner_id: int, loser_id: int) -> list[FieldPreview]:
-    """What a merge would keep, field by field. Raises like `merge`, and writes nothing."""
+    """What a merge would keep, value by value. Raises like `merge`, and writes nothing."""
     with transaction.atomic():
         winner, loser = _pair(winner_id, loser_id)
-        return [
-            FieldPreview(
-                field,
-                getattr(winner, field),
-                getattr(loser, field),
-                "loser"
-                if _is_blank(getattr(winner, field)) and not _is_blank(getattr(loser, field))
-                else "winner",
-            )
-            for field in FIELDS
-        ]
+    rows = [(field, getattr(winner, field), getattr(loser, field)) for field in FIELDS]
+    traits = sorted({*winner.traits, *loser.traits})
+    rows += [(f"{TRAIT}{name}", winner.traits.get(name), loser.traits.get(name)) for name in traits]
+    return [
+        FieldPreview(
+            name,
+            kept,
+            offered,
+            "loser" if _is_blank(kept) and not _is_blank(offered) else "winner",
+            _source_of(winner, name),
+            _source_of(loser, name),
+        )
+        for name, kept, offered in rows
+    ]
+
+
+def _source_of(profile: Profile, name: str) -> Mapping[str, Any]:
+    held = profile.value_sources.get(name)
+    return held if isinstance(held, dict) else {}
 
 
 @retry.on_conflict
@@ -67,18 +88,19 @@ def merge(
     cause: str = MergeCause.STAFF,
     choices: Mapping[str, str] | None = None,
 ) -> MergeRecord:
-    """Join the people behind two profile ids. `choices` says per field `winner` or `loser`; by default the winner's
-    value is kept and its blanks are filled.
+    """Join the people behind two profile ids. `choices` says per field (a trait is `traits.<name>`) `winner` or
+    `loser`; by default the winner's value is kept and its blanks are filled.
 
     Raises NotFound, Conflict `same_person` (also when they are one already), Conflict `erased`, and Invalid
     `invalid_choice`. Nothing is written then.
     """
     chosen = dict(choices or {})
     for field, choice in chosen.items():
-        if field not in FIELDS or choice not in ("winner", "loser"):
+        is_trait = field.startswith(TRAIT) and len(field) > len(TRAIT)
+        if not (field in FIELDS or is_trait) or choice not in ("winner", "loser"):
             raise Invalid(
                 _("A choice names a field and says winner or loser."),
-                code="invalid_choice", field="choices", allowed=list(FIELDS),
+                code="invalid_choice", field="choices", allowed=[*FIELDS, f"{TRAIT}<name>"],
             )  # fmt: skip
     with transaction.atomic():
         winner, loser = _pair(winner_id, loser_id)
@@ -123,6 +145,9 @@ def undo(merge_id: int, *, actor: Actor, now: datetime) -> MergeRecord:
             merged_into=record.loser_id
         )
         _give_back(record, members)
+        apart = set(tree)
+        _part_spans(record, [pk for pk in members if pk not in apart], tree)
+        suggestions.settle_parted([pk for pk in members if pk not in apart], tree, actor=actor, now=now)
         record.refresh_from_db()
         actionlog.write(actor, "crm.profile.unmerged", record, now=now)
         _tell("crm.profile.unmerged", record, root_id=root.pk, actor=actor, now=now)
@@ -130,20 +155,32 @@ def undo(merge_id: int, *, actor: Actor, now: datetime) -> MergeRecord:
 
 
 @retry.on_conflict
-def decide_suggestion(suggestion_id: int, *, accept: bool, actor: Actor, now: datetime) -> MergeSuggestion:
-    """Merge or dismiss a suggestion. Raises NotFound, Conflict `already_decided`, and what `merge` raises."""
+def decide_suggestion(
+    suggestion_id: int,
+    *,
+    accept: bool,
+    actor: Actor,
+    now: datetime,
+    swap: bool = False,
+    choices: Mapping[str, str] | None = None,
+) -> MergeSuggestion:
+    """Merge or dismiss a suggestion. The first person stays, or with `swap` the second.
+
+    Raises NotFound, Conflict `already_decided`, and what `merge` raises."""
     status = SuggestionStatus.MERGED if accept else SuggestionStatus.DISMISSED
     with transaction.atomic():
         suggestion = MergeSuggestion.objects.filter(pk=suggestion_id).first()
         if suggestion is None:
             raise NotFound(_("There is no such suggestion."))
         if not MergeSuggestion.objects.filter(pk=suggestion_id, status=SuggestionStatus.OPEN).update(
-            status=status, decided_at=now
+            status=status, decided_at=now, decided_by=str(actor)
         ):
             raise Conflict(_("This suggestion was already decided."), code="already_decided")
         actionlog.write(actor, f"crm.suggestion.{status.value}", suggestion, fields=("status",), now=now)
         if accept:
-            merge(suggestion.first_id, suggestion.second_id, actor=actor, now=now)
+            pair = suggestion.first_id, suggestion.second_id
+            winner_id, loser_id = reversed(pair) if swap else pair
+            merge(winner_id, loser_id, actor=actor, now=now, choices=choices)
         suggestion.refresh_from_db()
     return suggestion
 
@@ -169,11 +206,12 @@ def _join(
     )
     record.changes = _take_over(winner, loser, record.pk, choices)
     record.save(update_fields=["changes"])
+    suggestions.settle_joined([winner.pk, *_subtree(winner.pk), *_subtree(loser.pk)], actor=actor, now=now)
     # The pointers of whoever was merged into the loser move along; the edges below the loser stay.
     Profile.objects.filter(merged_into=loser).update(merged_into=winner)
     Profile.objects.filter(pk=loser.pk).update(merged_into=winner)
     loser.merged_into = winner
-    actionlog.write(actor, "crm.profile.merged", record, fields=sorted(record.changes), now=now)
+    actionlog.write(actor, "crm.profile.merged", record, fields=sorted({*record.changes} - {"seen"}), now=now)
     _tell("crm.profile.merged", record, root_id=winner.pk, actor=actor, now=now)
     return record
 
@@ -193,24 +231,26 @@ def _take_over(winner: Profile, loser: Profile, record_id: int, choices: Mapping
             sources[field] = _inherited(loser.value_sources.get(field), record_id)
     traits = dict(winner.traits)
     for name, value in loser.traits.items():
+        key = f"{TRAIT}{name}"
         if name not in traits:
-            traits[name] = value
-            changes[f"traits.{name}"] = {"absent": True, "source": sources.get(f"traits.{name}")}
-            sources[f"traits.{name}"] = _inherited(loser.value_sources.get(f"traits.{name}"), record_id)
+            changes[key] = {"absent": True, "source": sources.get(key)}
+        elif choices.get(key) == "loser" and traits[name] != value:
+            changes[key] = {"old": traits[name], "source": sources.get(key)}
+        else:
+            continue
+        traits[name] = value
+        sources[key] = _inherited(loser.value_sources.get(key), record_id)
     if changes:
         winner.traits, winner.value_sources = traits, sources
         _save_values(winner)
-    seen = {}
-    if loser.first_seen_at and (winner.first_seen_at is None or loser.first_seen_at < winner.first_seen_at):
-        seen["first_seen_at"] = _plain(winner.first_seen_at)
-        winner.first_seen_at = loser.first_seen_at
-    if loser.last_seen_at and (winner.last_seen_at is None or loser.last_seen_at > winner.last_seen_at):
-        seen["last_seen_at"] = _plain(winner.last_seen_at)
-        winner.last_seen_at = loser.last_seen_at
-    if seen:
-        winner.save(update_fields=list(seen))
-        for name, old in seen.items():
-            changes[name] = {"old": old, "new": _plain(getattr(winner, name)), "source": None}
+    # What the span was before, so that undo can put it together again from what each side saw since.
+    changes["seen"] = {"first": _plain(winner.first_seen_at), "last": _plain(winner.last_seen_at)}
+    first, last = _span(
+        [(winner.first_seen_at, winner.last_seen_at), (loser.first_seen_at, loser.last_seen_at)]
+    )
+    if (first, last) != (winner.first_seen_at, winner.last_seen_at):
+        winner.first_seen_at, winner.last_seen_at = first, last
+        winner.save(update_fields=["first_seen_at", "last_seen_at"])
     return changes
 
 
@@ -236,8 +276,11 @@ def _give_back(record: MergeRecord, members: list[int]) -> None:
             if before is None:
                 continue
             touched = True
-            if name.startswith("traits."):
-                row.traits.pop(name.removeprefix("traits."), None)
+            if name.startswith(TRAIT):
+                if before.get("absent"):
+                    row.traits.pop(name.removeprefix(TRAIT), None)
+                else:
+                    row.traits[name.removeprefix(TRAIT)] = before["old"]
             else:
                 old = before["old"]
                 setattr(row, name, date.fromisoformat(old) if name == "birthday" and old else old)
@@ -247,14 +290,43 @@ def _give_back(record: MergeRecord, members: list[int]) -> None:
                 row.value_sources[name] = before["source"]
         if touched:
             _save_values(row)
-    winner = rows.get(record.winner_id)
-    if winner is not None:
-        for name in ("first_seen_at", "last_seen_at"):
-            change = record.changes.get(name)
-            if change and _plain(getattr(winner, name)) == change["new"]:
-                old = change["old"]
-                setattr(winner, name, datetime.fromisoformat(old) if old else None)
-                winner.save(update_fields=[name])
+
+
+def _part_spans(record: MergeRecord, staying: list[int], leaving: list[int]) -> None:
+    """First and last seen of the two people that came of one: what each was before, and what it saw since."""
+    root_id = Profile.objects.filter(pk__in=staying, merged_into=None).values_list("pk", flat=True)[0]
+    # The merges that still stand, and this one, each know the span of the profile that others were merged into.
+    standing = MergeRecord.objects.filter(Q(undone_at=None) | Q(pk=record.pk))
+    known = {
+        row.winner_id: row
+        for row in standing.filter(winner_id__in=[root_id, record.loser_id]).order_by("-pk")
+    }
+    since = min([record.created_at, *(row.created_at for row in known.values())])
+    for person, ids in ((root_id, staying), (record.loser_id, leaving)):
+        rows = {row.pk: row for row in Profile.objects.filter(pk__in=ids)}
+        spans = [(row.first_seen_at, row.last_seen_at) for pk, row in rows.items() if pk != person]
+        own = rows[person]
+        before = known[person].changes.get("seen") if person in known else None
+        if before is None:
+            spans.append((own.first_seen_at, own.last_seen_at))
+        else:
+            spans.append((_moment(before["first"]), _moment(before["last"])))
+        spans.append(timeline.seen_since(ids, received_since=since))
+        first, last = _span(spans)
+        Profile.objects.filter(pk=person).update(first_seen_at=first, last_seen_at=last)
+
+
+def _span(
+    spans: Sequence[tuple[datetime | None, datetime | None]],
+) -> tuple[datetime | None, datetime | None]:
+    """The span that holds them all."""
+    firsts = [first for first, _last in spans if first is not None]
+    lasts = [last for _first, last in spans if last is not None]
+    return min(firsts, default=None), max(lasts, default=None)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _save_values(row: Profile) -> None:

@@ -148,9 +148,7 @@ def _store(
     result.duplicates = len(result.profile_ids) - len(fresh) - len(result.rejected)
 
 
-def _join_accounts(
-    rows: list[Row], *, trust: str, actor: Actor, now: datetime, result: RecordResult
-) -> None:
+def _join_accounts(rows: list[Row], *, trust: str, actor: Actor, now: datetime, result: RecordResult) -> None:
     """Group calls: who belongs to which account, and what is known of it."""
     joins = []
     for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from crm.models import ContactPoint, Identity, MergeRecord, Profile, Suppression
 from crm.selectors import consents as consent_selectors
 from crm.selectors import profiles as profile_selectors
 from crm.selectors import timeline
-from crm.services import consents, contacts, erasure, merges, profiles
-from tests.crm.conftest import NOON, SYSTEM
+from crm.services import consents, contacts, erasure, merges, profiles, sources, touchpoints
+from tests.crm.conftest import NOON, SYSTEM, ref
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +50,7 @@ def test_a_merge_moves_a_pointer_and_fills_blanks() -> None:
     row = Profile.objects.get(pk=one)
     assert (row.display_name, row.language, str(row.birthday)) == ("Ann Example", "zh-hans", "1990-02-28")
     assert row.traits == {"plan": "gold", "shoe": 38}
-    assert set(record.changes) == {"language", "birthday", "traits.shoe"}
+    assert set(record.changes) == {"language", "birthday", "traits.shoe", "seen"}
     assert Identity.objects.filter(profile_id=two).count() == 1
     told = Touchpoint.objects.get(kind="crm.profile.merged")
     assert (told.profile_id, told.properties) == (one, {"winner": one, "loser": two, "merge_id": record.pk})
@@ -104,6 +105,31 @@ def test_a_value_set_after_the_merge_survives_the_undo() -> None:
     profiles.update(one, values={"language": "zh-hans"}, actor=SYSTEM, now=NOON)
     undo(record)
     assert Profile.objects.get(pk=one).language == "zh-hans"
+
+
+def test_a_trait_may_be_chosen_too() -> None:
+    one, two = person("one", plan="gold", shoe=38), person("two", plan="tin", shoe=40)
+    before = snapshot()
+    record = merge(one, two, choices={"traits.plan": "loser", "traits.shoe": "winner"})
+    assert Profile.objects.get(pk=one).traits == {"plan": "tin", "shoe": 38}
+    undo(record)
+    assert snapshot() == before
+
+
+def test_each_takes_along_what_it_saw_since() -> None:
+    one, two = person("one"), person("two")
+    record = merge(one, two)
+    source = sources.create("Shop", trust="server", actor=SYSTEM, now=NOON)
+    later, latest = NOON + timedelta(hours=5), NOON + timedelta(hours=9)
+    for user, moment in (("one", later), ("two", latest)):
+        touchpoints.record(
+            [touchpoints.Event("page", moment, user, identifiers=[("email", f"{user}@example.com")])],
+            source=ref(source), actor=SYSTEM, now=latest,
+        )  # fmt: skip
+    assert Profile.objects.get(pk=one).last_seen_at == latest
+    undo(record)
+    assert dict(Profile.objects.values_list("pk", "last_seen_at")) == {one: later, two: latest}
+    assert set(Profile.objects.values_list("first_seen_at", flat=True)) == {NOON}
 
 
 def test_what_is_refused_writes_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db.models import (
     Case,
     Count,
@@ -67,3 +69,11 @@ def of_profiles(profile_ids: list[int]) -> QuerySet[Ticket]:
         .roots()
         .order_by("-pk")
     )
+
+
+def open_per_profile(profile_ids: Sequence[int]) -> dict[int, int]:
+    """How many open tickets each of these profiles follows; those without any are left out."""
+    rows = TicketFollower.objects.filter(
+        profile_id__in=list(profile_ids), left_at=None, ticket__status__in=OPEN_STATUSES
+    )
+    return dict(rows.order_by().values("profile_id").annotate(n=Count("pk")).values_list("profile_id", "n"))

@@ -10,9 +10,9 @@ import pytest
 from crm.kernel import clock
 from crm.models import Source
 from crm.services import sources, touchpoints
-from tests.crm.conftest import NOON, SYSTEM, forgetful_caches, ref
+from tests.crm.conftest import NOON, SYSTEM, browser_source, forgetful_caches, ref
 
-__all__ = ["forgetful_caches"]
+__all__ = ["browser_source", "forgetful_caches"]
 
 Maker = Callable[..., int]
 
