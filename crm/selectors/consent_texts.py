@@ -26,4 +26,8 @@ def by_code(code: str) -> ConsentText | None:
     purpose, _dash, version = code.rpartition("-")
     if not version.isdecimal() or len(version) > 9:
         return None
-    return ConsentText.objects.filter(purpose=purpose, version=int(version)).first()
+    row = ConsentText.objects.filter(purpose=purpose, version=int(version)).first()
+    if row is None and int(version) == 1 and purpose in TEXTS:
+        english, chinese = TEXTS[purpose]
+        return ConsentText(purpose=purpose, version=1, text_en=english, text_zh_hans=chinese)
+    return row

@@ -76,6 +76,11 @@ def _fallback(pk: int, erased_at: Any) -> str:
     return _("Erased person") if erased_at else _("Person %(id)s") % {"id": pk}
 
 
+def person(profile_id: int) -> Profile:
+    """The row of one live root, for its own page. Raises Profile.DoesNotExist."""
+    return Profile.objects.get(pk=profile_id)
+
+
 def by_public_id(public_id: Any) -> Profile | None:
     """The profile of a public id, as it stands (perhaps merged or erased)."""
     return Profile.objects.filter(public_id=public_id).select_related("merged_into").first()

@@ -20,7 +20,7 @@ from crm.kernel.errors import Invalid
 from crm.states import Purpose
 from lifecycle.portal import forms
 from lifecycle.selectors import messages
-from lifecycle.services import confirmations, preferences
+from lifecycle.services import confirmations, own_page, preferences
 from lifecycle.services import inbox as inbox_service
 
 PAGE = 20
@@ -82,6 +82,14 @@ def preferences_post(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @never_cache
+@require_POST
+def send_page(request: HttpRequest, token: str) -> HttpResponse:
+    """Mail the link of the own page to the person: an unsubscribe link never expires, so it opens nothing itself."""
+    own_page.send_link(preferences.read(token).profile_id, now=clock.now())
+    return redirect(f"/u/{token}/?sent=1")
+
+
+@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """GET shows a button, POST confirms."""
@@ -100,6 +108,7 @@ def _preference_page(request: HttpRequest, token: str, link: preferences.Link) -
         "stopped": not now_wanted[link.purpose],
         "done": request.GET.get("done") == "1",
         "saved": request.GET.get("saved") == "1",
+        "sent": request.GET.get("sent") == "1",
         "address": _masked(link.address),
         "form": forms.PreferenceForm(initial=now_wanted),
     }

@@ -221,6 +221,21 @@ OPEN = {
     "portal-unsubscribe": {"GET": 404, "POST": 404},
     "portal-preferences": {"GET": 405, "POST": 404},
     "portal-confirm": {"GET": 404, "POST": 404},
+    "portal-my-preferences": {"GET": 404, "POST": 405},
+    "portal-my-consents": {"GET": 405, "POST": 404},
+    "portal-my-nothing": {"GET": 405, "POST": 404},
+    "portal-my-pause": {"GET": 405, "POST": 404},
+    "portal-my-settings": {"GET": 405, "POST": 404},
+    "portal-my-address": {"GET": 405, "POST": 404},
+    "portal-my-data": {"GET": 404, "POST": 405},
+    "portal-my-correction": {"GET": 405, "POST": 404},
+    "portal-my-file": {"GET": 405, "POST": 404},
+    "portal-my-erasure": {"GET": 404, "POST": 404},
+    "portal-erasure": {"GET": 404, "POST": 404},
+    "portal-file": {"GET": 404, "POST": 404},
+    "portal-subscribe": {"GET": 200, "POST": 400},
+    "portal-subscription": {"GET": 404, "POST": 404},
+    "portal-send-page": {"GET": 405, "POST": 404},
 }
 
 # Bodies that name a row which nobody has: always 404, and nothing is written. `{…}` are ids that exist.

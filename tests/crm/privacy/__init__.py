@@ -1,0 +1,1 @@
+"""Tests of consent, choices, pressure, exports, corrections, erasure, retention and the register."""
