@@ -8,7 +8,7 @@ from crm.services import accounts, computing, segment_members
 reactions.set_touchpoint_loader(timeline.load_facts)
 
 
-@reactions.subscribe_dynamic(computed.follows, max_age=None, batch=True)
+@reactions.subscribe_dynamic(computed.follows, max_age=None, batch=True, bare=True)
 def compute_after_touchpoints(facts: list[Fact]) -> None:
     """Values and purchases follow what happened, however long ago."""
     computing.follow(facts, now=clock.now())

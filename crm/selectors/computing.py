@@ -149,6 +149,8 @@ def _value(wanted: Definition, at: Moment, found: Sql) -> tuple[Sql, Sql, Sql]:
 def _typed(wanted: Definition, document: Sql, path: tuple[str, ...], at: Moment) -> Sql:
     """The value in its type; NULL for anything that is none."""
     text = _text(document, path)
+    if wanted.function == ComputedFunction.COUNT:
+        return put("NULLIF({}, '')", text)
     if wanted.type in (ComputedType.NUMBER, ComputedType.MONEY):
         number = predicates.numeric(document, path)
         sane = put(f"CASE WHEN abs({{}}) < {LARGEST} THEN {{}} END", number, number)
@@ -160,8 +162,6 @@ def _typed(wanted: Definition, document: Sql, path: tuple[str, ...], at: Moment)
             f"CASE WHEN {{}} ~ {_MOMENT} AND pg_input_is_valid({{}}, 'timestamptz') THEN ({{}})::timestamptz END",
             text, text, text,
         )  # fmt: skip
-    if wanted.function == ComputedFunction.COUNT:
-        return put("NULLIF({}, '')", text)
     scalar = put(
         "CASE WHEN jsonb_typeof({}) IN ('string', 'number', 'boolean') THEN NULLIF(btrim({}), '') END",
         _inner(document, path), text,

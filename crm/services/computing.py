@@ -38,9 +38,11 @@ def follow(facts: Sequence[Fact], *, now: datetime) -> int:
     for fact in facts:
         if fact.kind == HISTORY:
             kind, *ids = fact.ids
-            by_kind.setdefault(str(kind), set()).update(profiles.roots(map(int, ids)).values())
+            by_kind.setdefault(str(kind), set()).update(map(int, ids))
         else:
             by_kind.setdefault(fact.kind, set()).add(fact.profile_id)
+    root_of = profiles.roots({pk for ids in by_kind.values() for pk in ids})
+    by_kind = {kind: {root_of[pk] for pk in ids if pk in root_of} for kind, ids in by_kind.items()}
     changed = 0
     for trait in computed.followed(by_kind):
         changed += refresh(trait, roots=by_kind[trait.definition.kind], now=now)

@@ -1,0 +1,1 @@
+"""Computed traits, RFM and repurchase."""
