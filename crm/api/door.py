@@ -86,7 +86,8 @@ class SourceViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceVie
     def rotate(self, request: Request, pk: int) -> Response:
         """Issue a new write key. The old one works until `works_until`; without it, it stops within seconds."""
         row = self.get_object()
-        serializer = serializers.RotateSerializer(data=request.data)
+        # A body is not needed, and null is none.
+        serializer = serializers.RotateSerializer(data={} if request.data is None else request.data)
         serializer.is_valid(raise_exception=True)
         until = serializer.validated_data["works_until"]
         return self._answer(sources.rotate(row.pk, works_until=until, actor=self.actor, now=clock.now()))

@@ -152,7 +152,8 @@ def test_sources_and_keys_are_made_by_the_services(staff: Client) -> None:
     assert source.write_key.startswith("pk_")
     listing = reverse("admin:crm_source_changelist")
     assert source.write_key in staff.get(listing).content.decode()
-    staff.post(listing, {"action": "rotate", "_selected_action": [source.pk]})
+    page_url = reverse("admin:crm_source_change", args=[source.pk])
+    staff.post(page_url, {"action": "rotate", "overlap": "7"})
     assert Source.objects.get().write_key != source.write_key
     response = staff.post(
         reverse("admin:crm_apikey_add"), {"name": "BI", "scopes": ["crm.profile:read"]}, follow=True

@@ -1,0 +1,1 @@
+"""The libraries of others, unmodified, against the door."""
