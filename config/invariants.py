@@ -421,10 +421,6 @@ def _lease_young(now: datetime) -> tuple[int, tuple[str, ...]]:
         SELECT format('send run %%s', token) FROM lifecycle_sendrun
          WHERE NOT %(paused)s AND lease_until + %(sending)s::interval < clock_timestamp()
         UNION ALL
-        SELECT format('message %%s', id) FROM lifecycle_outboundmessage
-         WHERE NOT %(paused)s AND decision IN ('queued', 'held') AND run_at <= clock_timestamp()
-           AND lease_until + %(sending)s::interval < clock_timestamp()
-        UNION ALL
         SELECT format('enrolment %%s', id) FROM lifecycle_enrolment
          WHERE NOT %(paused)s AND status = 'waiting' AND lease_until + %(sending)s::interval < clock_timestamp()
         """,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -57,8 +59,6 @@ class OutboundMessage(models.Model):
     run_at = models.DateTimeField(_("due"))
     expires_at = models.DateTimeField(_("useful until"), null=True, blank=True)
     claims = models.PositiveSmallIntegerField(_("claims"), default=0)
-    lease_until = models.DateTimeField(_("leased until"), null=True, blank=True)
-    claim_token = models.UUIDField(_("claim token"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
 
@@ -91,8 +91,9 @@ class OutboundMessage(models.Model):
             ),
             # reader: decisions of one cause over many people (a release, a journey)
             models.Index(fields=["subject_key", "kind"], name="lifecycle_message_subject"),
-            # reader: the counts of a day on the home page
-            models.Index(fields=["decided_at", "decision"], name="lifecycle_message_day"),
+            # reader: the counts of a day on the home page; by blocks, because messages are decided about in the
+            # order they were made, and a tree would cost each decision an entry
+            BrinIndex(fields=["decided_at"], name="lifecycle_message_decided_on", pages_per_range=32),
         ]
 
     def __str__(self) -> str:
@@ -100,13 +101,15 @@ class OutboundMessage(models.Model):
 
 
 class SendRun(models.Model):
-    """One task handing over a batch of deliveries in the order of their position.
+    """One task that decides a batch of messages and hands over their deliveries in the order of their position.
 
-    Positions below `position` are done; with `in_flight`, the delivery at `position` was being handed over when
-    this row was last written; those above were not touched. Deleted when the run has settled all of them.
+    `undecided` are the messages it is about to decide; empty once it has. Positions below `position` are done; with
+    `in_flight`, the delivery at `position` was being handed over when this row was last written; those above were
+    not touched. Deleted when the run has settled all of them.
     """
 
     token = models.UUIDField(_("token"), primary_key=True, default=uuid.uuid4)
+    undecided = ArrayField(models.BigIntegerField(), verbose_name=_("undecided"), default=list, blank=True)
     position = models.IntegerField(_("position"), default=0)
     in_flight = models.BooleanField(_("in flight"), default=False)
     lease_until = models.DateTimeField(_("leased until"))
@@ -130,7 +133,7 @@ class Delivery(models.Model):
     contact_id = models.BigIntegerField(_("contact point"), null=True, blank=True)
     address_hash = models.CharField(_("address hash"), max_length=64, blank=True, default="")
     status = models.CharField(_("status"), max_length=8, choices=DeliveryStatus.choices)
-    # No foreign key: the run is a lease, deleted when it is settled.
+    # The run that decided or sent it. No foreign key: the run is a lease, deleted when it is settled.
     run = models.UUIDField(_("run"), null=True, blank=True)
     position = models.IntegerField(_("position"), default=0)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
@@ -161,18 +164,15 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
+            # No index here knows the status: settling a delivery then writes no index at all.
             # reader: sending.claim_retries
             models.Index(
                 fields=["next_attempt_at"],
-                name="lifecycle_delivery_retry",
-                condition=models.Q(status=DeliveryStatus.QUEUED),
+                name="lifecycle_delivery_next",
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
             # reader: sending settles or recovers a run
-            models.Index(
-                fields=["run", "position"],
-                name="lifecycle_delivery_run",
-                condition=models.Q(status=DeliveryStatus.CLAIMED),
-            ),
+            models.Index(fields=["run"], name="lifecycle_delivery_of_run"),
             # reader: the list of gaps
             models.Index(fields=["gap_at"], name="lifecycle_delivery_gap", condition=models.Q(gaps__gt=0)),
         ]

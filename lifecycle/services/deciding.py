@@ -1,9 +1,9 @@
 """The decision about each message: made once, under the locks of the people it concerns, with bulk queries.
 
-A batch is claimed first and its claims counted, so a message that kills its worker is noticed. Then, in one
-transaction under `profiles.lock_roots`: who the person is now, whether they may be written to, at this hour and
-this often; the inbox copy and the touchpoint are written there and then. What is left to do outside, handing
-over e-mail, is returned as parcels of a run (see services.sending).
+A run first writes down which messages it is about to decide, so that one that kills its worker is noticed and comes
+alone the next time. Then, in one transaction under `locks.people`: who the person is now, whether they may be
+written to, at this hour and this often; the inbox copy and the touchpoint are written there and then. What is left
+to do outside, handing over e-mail, is returned as parcels of the run (see services.sending).
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F
 
 from crm.kernel import actors, knobs
 from crm.selectors import contacts
-from crm.services import hotpath, pressure, profiles, quiet_hours, touchpoints
+from crm.services import hotpath, locks, pressure, quiet_hours, touchpoints
 from crm.states import Channel, MessageClass
 from lifecycle import registry
+from lifecycle.models import OutboundMessage
 from lifecycle.registry import MessageKind
 from lifecycle.services import gates as gates_read
 from lifecycle.services import letters, mime, rendering
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 ACTOR: Final = actors.system("lifecycle.deliver")
 MAX_CLAIMS: Final = 5
+TURNS: Final = 0x52454E11  # the advisory lock of claims
 TEMPLATE_RETRY: Final = timedelta(minutes=30)
 CAPPED_CLASSES: Final = (MessageClass.MARKETING, MessageClass.CARE)
 
@@ -70,6 +74,7 @@ class Message:
     profile_id: int
     subject_key: str
     context: dict[str, Any]
+    context_text: str
     reason: str
     claims: int
     expires_at: datetime | None
@@ -98,9 +103,14 @@ def decide(*, now: datetime, limit: int) -> Batch:
         token=token, now=now, limit=1, fresh=False
     )
     batch = Batch(claimed=len(rows), token=token)
-    if rows and not _try(rows, batch=batch, now=now) and len(rows) > 1:
-        for row in rows:
-            _try([row], batch=batch, now=now)
+    if rows and not _try(rows, batch=batch, left=[], now=now):
+        ids = [row[0] for row in rows]
+        for place, row in enumerate(rows):
+            left = ids[place + 1 :]
+            if len(rows) == 1 or not _try([row], batch=batch, left=left, now=now):
+                _set_aside(row[0], token=token, left=left, now=now)
+    if rows and not batch.parcels:
+        hotpath.fetch("DELETE FROM lifecycle_sendrun WHERE token = %s", [token])
     return batch
 
 
@@ -110,9 +120,9 @@ def lease() -> timedelta:
     return timedelta(seconds=knobs.get("lifecycle.lease_seconds"))
 
 
-def _try(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetime) -> bool:
+def _try(rows: Sequence[tuple[int, int]], *, batch: Batch, left: list[int], now: datetime) -> bool:
     try:
-        _decide_group(rows, batch=batch, now=now)
+        _decide_group(rows, batch=batch, left=left, now=now)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
@@ -122,34 +132,56 @@ def _try(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetime) -> boo
 
 
 def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[tuple[int, int]]:
-    """Lease due messages; (id, profile id) of each. Lease clocks are the database's.
+    """Begin a run with due messages that no other run holds; (id, profile id) of each.
 
-    The rows are picked in an array, which is computed once: under `IN (SELECT … LIMIT …)` a plan may run the
-    selection again for each row and claim far more than asked for.
+    Nothing is written into the messages: a run that dies says by its list which ones it was about to decide. Claims
+    take turns, so no two runs ever list the same message. Lease clocks are the database's.
     """
-    return sorted(
-        hotpath.fetch(
+    with transaction.atomic():
+        hotpath.fetch("SELECT pg_advisory_xact_lock(%s)", [TURNS])
+        return hotpath.fetch(
             """
-            UPDATE lifecycle_outboundmessage AS m
-               SET claims = claims + 1, claim_token = %s, lease_until = clock_timestamp() + %s
-             WHERE m.id = ANY (ARRAY (
-                   SELECT id FROM lifecycle_outboundmessage
-                    WHERE decision IN ('queued', 'held') AND run_at <= %s
-                      AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND (claims = 0) = %s
-                    ORDER BY run_at, id LIMIT %s FOR UPDATE SKIP LOCKED))
-            RETURNING m.id, m.profile_id
+            WITH due AS MATERIALIZED (
+                SELECT id, profile_id FROM lifecycle_outboundmessage
+                 WHERE decision IN ('queued', 'held') AND run_at <= %s AND (claims = 0) = %s
+                   AND id <> ALL (ARRAY (SELECT unnest(undecided) FROM lifecycle_sendrun))
+                 ORDER BY run_at, id LIMIT %s
+            ), run AS (
+                INSERT INTO lifecycle_sendrun (token, undecided, position, in_flight, lease_until, started_at)
+                SELECT %s, array_agg(id ORDER BY id), 0, false, clock_timestamp() + %s, clock_timestamp()
+                  FROM due HAVING count(*) > 0
+            )
+            SELECT id, profile_id FROM due ORDER BY id
             """,
-            [token, lease(), now, fresh, limit],
+            [now, fresh, limit, token, lease()],
+        )
+
+
+def _hold(token: uuid.UUID | None, *, left: list[int]) -> bool:
+    """Lock the run, note what is left to be decided, and renew its lease; False when somebody has taken it over."""
+    return bool(
+        hotpath.fetch(
+            "UPDATE lifecycle_sendrun SET undecided = %s::bigint[], lease_until = clock_timestamp() + %s"
+            " WHERE token = %s RETURNING 1",
+            [hotpath.array(left), lease(), token],
         )
     )
 
 
-def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetime) -> None:
-    ids = [row[0] for row in rows]
+def _set_aside(message_id: int, *, token: uuid.UUID, left: list[int], now: datetime) -> None:
+    """One that cannot be decided waits as long as a lease and counts a claim; its neighbours go on."""
     with transaction.atomic():
-        # People first, then messages: whoever cancels messages takes the locks in the same order.
-        roots = profiles.lock_roots({row[1] for row in rows})
-        messages = _lock(ids, token=batch.token)
+        _hold(token, left=left)
+        OutboundMessage.objects.filter(pk=message_id).open().update(
+            claims=F("claims") + 1, run_at=now + lease()
+        )
+
+
+def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, left: list[int], now: datetime) -> None:
+    with transaction.atomic():
+        # People first, then the run, then messages: whoever cancels messages takes the locks in the same order.
+        roots = locks.people(row[1] for row in rows)
+        messages = _lock([row[0] for row in rows]) if _hold(batch.token, left=left) else []
         if not messages:
             return
         asked = [(message.kind, message.profile_id, message.context) for message in messages]
@@ -163,19 +195,25 @@ def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, now: datetim
     batch.counts.update(verdict.decision for verdict in verdicts)
 
 
-def _lock(ids: list[int], *, token: uuid.UUID | None) -> list[Message]:
-    """The claimed messages that are still ours and still open, locked in the order of their ids."""
+def _lock(ids: list[int]) -> list[Message]:
+    """The claimed messages that are still open, locked in the order of their ids."""
     return [
-        Message(pk, kind, profile_id, subject_key, orjson.loads(context), reason, claims, expires_at)
-        for pk, kind, profile_id, subject_key, context, reason, claims, expires_at in hotpath.fetch(
+        Message(*row[:4], _context(row[4]), *row[4:])
+        for row in hotpath.fetch(
             """
             SELECT id, kind, profile_id, subject_key, context::text, reason, claims, expires_at
               FROM lifecycle_outboundmessage
-             WHERE id = ANY(%s) AND claim_token = %s AND decision IN ('queued', 'held') ORDER BY id FOR UPDATE
+             WHERE id = ANY(%s::bigint[]) AND decision IN ('queued', 'held') ORDER BY id FOR UPDATE
             """,
-            [ids, token],
+            [hotpath.array(ids)],
         )
     ]
+
+
+@lru_cache(maxsize=64)
+def _context(text: str) -> dict[str, Any]:
+    """Many messages say the same: read it once. Nobody changes what is returned."""
+    return orjson.loads(text)
 
 
 def _verdicts(messages: list[Message], *, gates: gates_read.Gates, now: datetime) -> list[Verdict]:
@@ -202,7 +240,7 @@ def _verdict(
     kind = registry.find(message.kind)
     if kind is None:
         return Verdict(Decision.FAILED, Reason.UNKNOWN_KIND, root_id=root.pk)
-    if message.claims > MAX_CLAIMS:
+    if message.claims >= MAX_CLAIMS:
         reason = message.reason if message.reason == Reason.TEMPLATE_ERROR else Reason.TOO_MANY_CLAIMS
         return Verdict(Decision.FAILED, reason, root_id=root.pk)
     if root.erased_at is not None:
@@ -229,7 +267,7 @@ def _verdict(
     rendered = None
     if not refusal or to_inbox:
         try:
-            rendered = letters.render_for(kind, root=root, context=message.context)
+            rendered = letters.render_for(kind, root=root, context=message.context, key=message.context_text)
         except rendering.TemplateFault as fault:
             logger.warning("message %s cannot be rendered: %s", message.pk, fault)
             return Verdict(
@@ -284,7 +322,7 @@ def _write(messages: list[Message], verdicts: list[Verdict], *, now: datetime) -
         UPDATE lifecycle_outboundmessage AS m
            SET decision = v.decision, reason = v.reason, language = v.language,
                run_at = COALESCE(v.run_at, m.run_at), decided_at = v.decided_at,
-               claims = CASE WHEN v.keep_claims THEN m.claims ELSE 0 END, claim_token = NULL, lease_until = NULL
+               claims = CASE WHEN v.keep_claims THEN m.claims + 1 ELSE 0 END
           FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
                       %s::boolean[])
                AS v(id, decision, reason, language, run_at, decided_at, keep_claims)
@@ -351,11 +389,6 @@ def _write_deliveries(
         )
     if not parcels:
         return parcels
-    hotpath.fetch(
-        "INSERT INTO lifecycle_sendrun (token, position, in_flight, lease_until, started_at)"
-        " VALUES (%s, 0, false, clock_timestamp() + %s, clock_timestamp()) ON CONFLICT DO NOTHING",
-        [token, lease()],
-    )
     hashes = {
         message.pk: verdict.address.value_hash
         for message, verdict in zip(messages, verdicts, strict=True)
@@ -393,7 +426,7 @@ def _record(messages: list[Message], verdicts: list[Verdict], *, now: datetime) 
         touchpoints.Event(
             kind="lifecycle.message.sent",
             occurred_at=now,
-            message_id=f"lifecycle.message.sent:{message.pk}",
+            message_id="",  # once, because its decision is
             profile_id=verdict.root_id,
             channel=Channel.EMAIL.value if verdict.address is not None else Channel.IN_APP.value,
             properties={

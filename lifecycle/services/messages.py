@@ -26,7 +26,7 @@ from lifecycle.services.mailer import Mailer
 from lifecycle.states import Decision, DeliveryStatus, Reason
 
 TASK: Final = "lifecycle.deliver"
-BATCH: Final = 200
+BATCH: Final = 500
 MAX_SUBJECT_KEY: Final = 200
 
 
@@ -174,8 +174,6 @@ def cancel(message_ids: Sequence[int], *, reason: str, now: datetime) -> int:
             decision=Decision.DROPPED,
             reason=Reason(reason),
             decided_at=now,
-            claim_token=None,
-            lease_until=None,
         )
     )
 
@@ -219,8 +217,7 @@ def retry(message_id: int, *, actor: Actor, now: datetime) -> None:
             )
         else:
             OutboundMessage.objects.filter(pk=message_id).update(
-                decision=Decision.QUEUED, reason="", decided_at=None, run_at=now, claims=0,
-                claim_token=None, lease_until=None,
+                decision=Decision.QUEUED, reason="", decided_at=None, run_at=now, claims=0
             )  # fmt: skip
         actionlog.write(actor, "lifecycle.message.retried", message, fields=("decision",), now=now)
         wake(1)

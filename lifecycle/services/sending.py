@@ -20,7 +20,7 @@ from django.db.models import F, Func
 from psycopg.pq import DiagnosticField, TransactionStatus
 
 from crm.kernel import jobs, knobs
-from crm.services import contacts, hotpath, profiles, quiet_hours
+from crm.services import contacts, hotpath, locks, quiet_hours
 from lifecycle import registry
 from lifecycle.models import Delivery, OutboundMessage, SendRun
 from lifecycle.services import deciding, letters, mime, rendering
@@ -92,15 +92,17 @@ def recover(*, now: datetime) -> int:
         return 0
     gaps = 0
     with transaction.atomic():
-        for token, position, in_flight in hotpath.fetch(
+        for token, undecided, position, in_flight in hotpath.fetch(
             """
             DELETE FROM lifecycle_sendrun WHERE token = ANY (ARRAY (
                    SELECT token FROM lifecycle_sendrun WHERE lease_until < clock_timestamp()
                     ORDER BY token FOR UPDATE SKIP LOCKED))
-            RETURNING token, position, in_flight
+            RETURNING token, undecided, position, in_flight
             """,
             [],
         ):
+            if undecided:
+                _count_claim(undecided)
             claimed = Delivery.objects.filter(run=token, status=DeliveryStatus.CLAIMED)
             behind = (
                 claimed.filter(position__lt=position) if in_flight else claimed.filter(position__lte=position)
@@ -114,6 +116,18 @@ def recover(*, now: datetime) -> int:
                 status=DeliveryStatus.QUEUED, run=None, next_attempt_at=now
             )
     return gaps
+
+
+def _count_claim(message_ids: list[int]) -> None:
+    """Their run died before it decided them: each of them may be the reason, so they come alone from now on."""
+    hotpath.fetch(
+        """
+        UPDATE lifecycle_outboundmessage SET claims = claims + 1 WHERE id = ANY (ARRAY (
+               SELECT id FROM lifecycle_outboundmessage
+                WHERE id = ANY(%s::bigint[]) AND decision IN ('queued', 'held') ORDER BY id FOR UPDATE))
+        """,
+        [hotpath.array(sorted(message_ids))],
+    )
 
 
 def claim_retries(*, now: datetime, limit: int) -> Batch:
@@ -130,7 +144,7 @@ def claim_retries(*, now: datetime, limit: int) -> Batch:
             """,
             [now, limit],
         )
-        roots = profiles.lock_roots({profile_id for profile_id, _ident in rows})
+        roots = locks.people(profile_id for profile_id, _ident in rows)
         deliveries = list(
             Delivery.objects.select_for_update(of=("self",), skip_locked=True)
             .select_related("message")
@@ -256,11 +270,11 @@ class _DatabaseClock(Func):
 
 
 def _settle_sent(deliveries: Any) -> None:
+    # Touches no column of an index (the run stays as it is), so the new version stays on the row's own page.
     deliveries.update(
         status=DeliveryStatus.SENT,
         settled_at=_DatabaseClock(),
         attempts=F("attempts") + 1,
-        run=None,
         error="",
     )
 

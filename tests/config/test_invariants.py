@@ -74,10 +74,11 @@ PLANTS: dict[str, tuple[str, ...]] = {
         "UPDATE lifecycle_delivery SET claimed_at = claimed_at + interval '23 hours 59 minutes'",
     ),
     "lease_young": (
-        "INSERT INTO lifecycle_sendrun (token, position, in_flight, lease_until, started_at)"
-        " VALUES (gen_random_uuid(), 0, false, now() - interval '1 hour', now())",
-        "UPDATE lifecycle_outboundmessage SET decision = 'queued', lease_until = now() - interval '1 hour'"
-        " WHERE kind = 'lifecycle.browsed_not_bought'",
+        "INSERT INTO lifecycle_sendrun (token, undecided, position, in_flight, lease_until, started_at)"
+        " VALUES (gen_random_uuid(), '{}', 0, false, now() - interval '1 hour', now())",
+        "INSERT INTO lifecycle_sendrun (token, undecided, position, in_flight, lease_until, started_at)"
+        " SELECT gen_random_uuid(), array_agg(id), 0, false, now() - interval '1 hour', now()"
+        " FROM lifecycle_outboundmessage",
         "INSERT INTO kernel_pendingreaction"
         " (receiver, kind, items, created_at, run_at, claims, lease_until, last_error)"
         " VALUES ('tests', '', '[]', now(), now(), 1, now() - interval '1 hour', '')",

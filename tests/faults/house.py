@@ -278,8 +278,8 @@ def kill(pid: int) -> None:
 _STATE = {
     "releases": "SELECT id, status, telling, told_at FROM voc_release",
     "messages": (
-        "SELECT m.decision, m.reason, d.status, m.claims, m.lease_until < now(), count(*)"
-        " FROM lifecycle_outboundmessage m LEFT JOIN lifecycle_delivery d ON d.message_id = m.id GROUP BY 1, 2, 3, 4, 5"
+        "SELECT m.decision, m.reason, d.status, m.claims, count(*)"
+        " FROM lifecycle_outboundmessage m LEFT JOIN lifecycle_delivery d ON d.message_id = m.id GROUP BY 1, 2, 3, 4"
     ),
     "runs": "SELECT * FROM lifecycle_sendrun",
     "reactions": "SELECT receiver, claims, lease_until, parked_at, last_error, count(*) FROM kernel_pendingreaction"

@@ -30,7 +30,6 @@ def queue(readers: list[int], kind: str = "tests.service", context: Any = TICKET
 
 def lapse() -> None:
     """All leases have run out."""
-    OutboundMessage.objects.exclude(lease_until=None).update(lease_until=NOON)
     SendRun.objects.update(lease_until=NOON)
 
 
@@ -63,7 +62,10 @@ def test_killed_between_claim_and_decision(
         patch.setattr(deciding, "_record", lambda *a, **k: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             messages.deliver(now=NOON)
-    assert set(OutboundMessage.objects.values_list("decision", "claims")) == {("queued", 1)}
+    assert set(OutboundMessage.objects.values_list("decision", "claims")) == {("queued", 0)}
+    assert sorted(SendRun.objects.get().undecided) == sorted(
+        OutboundMessage.objects.values_list("pk", flat=True)
+    )
     assert (InboxItem.objects.count(), len(mail_server.raw)) == (0, 0)
     assert messages.deliver(now=NOON).claimed == 0  # under lease
     lapse()
@@ -173,10 +175,10 @@ def test_a_message_that_kills_five_workers_fails_and_its_neighbours_go(
     queue(readers)
     honest = letters.render_for
 
-    def poison(kind: Any, *, root: Any, context: Any) -> Any:
+    def poison(kind: Any, *, root: Any, **rest: Any) -> Any:
         if root.pk == readers[1]:
             raise Killed
-        return honest(kind, root=root, context=context)
+        return honest(kind, root=root, **rest)
 
     monkeypatch.setattr(letters, "render_for", poison)
     kills = 0
