@@ -113,9 +113,7 @@ def _han_tokens(run: str) -> set[str]:
 @lru_cache(maxsize=20_000)
 def _readings(run: str) -> tuple[tuple[str, ...], ...]:
     """How a run of Chinese is read: as a name first, then as plain words, each a tuple of syllables."""
-    from pypinyin import Style, lazy_pinyin
-
-    plain = tuple(fold(part) or "?" for part in lazy_pinyin(run, style=Style.NORMAL))
+    plain = _plain(run)
     for length in (2, 1):
         family = FAMILY_READINGS.get(run[:length]) if len(run) > length or length == 1 else None
         if family is None:
@@ -125,6 +123,24 @@ def _readings(run: str) -> tuple[tuple[str, ...], ...]:
         named = (family, *rest) if length == 1 else (*_split(family), *rest)
         return (named,) if named == plain else (named, plain)
     return (plain,)
+
+
+def _plain(run: str) -> tuple[str, ...]:
+    """A run of Chinese as plain words. Most names hold no word of the dictionary: then each character is read alone,
+    which is remembered, and answers the same (tested)."""
+    from pypinyin import Style, lazy_pinyin
+    from pypinyin.seg.mmseg import p_set
+
+    if any(run[at : at + 2] in p_set for at in range(len(run) - 1)):
+        return tuple(fold(part) or "?" for part in lazy_pinyin(run, style=Style.NORMAL))
+    return tuple([reading for char in run for reading in _character(char)])
+
+
+@lru_cache(maxsize=8_000)
+def _character(char: str) -> tuple[str, ...]:
+    from pypinyin import Style, lazy_pinyin
+
+    return tuple(fold(part) or "?" for part in lazy_pinyin(char, style=Style.NORMAL))
 
 
 def _split(family: str) -> tuple[str, str]:

@@ -16,6 +16,14 @@ from crm.kernel.errors import Invalid
 from crm.states import Channel, ImportKind, Purpose
 
 TYPES = ("text", "number", "date", "boolean")
+# Names of traits that mean something else to the door.
+RESERVED = frozenset(
+    (
+        "name", "displayName", "display_name", "firstName", "first_name", "given_name", "lastName", "last_name",
+        "family_name", "language", "locale", "timezone", "timeZone", "time_zone", "birthday", "birthday_is_lunar",
+        "birthdayIsLunar", "country", "region", "email", "phone", "address", "tie_strength",
+    )
+)  # fmt: skip
 DATE_ORDERS = ("", "dmy", "mdy")
 _KEY = re.compile(r"[^\W\d][\w .:/()（）%-]{0,79}")
 _ID_KIND = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
@@ -135,6 +143,8 @@ def guess(headers: Sequence[str], sample: Sequence[Sequence[str]], *, kind: str)
         else:
             key = re.sub(r"[^\w .:/()（）%-]", " ", column.header).strip()[:80]
             prefix = "property" if events else "trait"
+            if key in RESERVED and not events:
+                key = f"{key} (2)"
             if _KEY.fullmatch(key) and cells:
                 column.target, column.type = f"{prefix}:{key}", _type_of(cells)
     return columns
@@ -207,7 +217,7 @@ def check_target(target: str, *, kind: str, header: str) -> None:
     if kind == ImportKind.EVENTS:
         if target in EVENT_PARTS or (head == "property" and _KEY.fullmatch(rest)):
             return
-    elif target in TYPED or (head == "trait" and _KEY.fullmatch(rest) and rest != "tie_strength"):
+    elif target in TYPED or (head == "trait" and _KEY.fullmatch(rest) and rest not in RESERVED):
         return
     elif head == "consent":
         purpose, _colon, channel = rest.partition(":")

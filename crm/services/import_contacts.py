@@ -42,6 +42,7 @@ class Job:
     source_name: str
     actor: Actor
     stamp: datetime
+    trigger: bool
     tie_strength: str
     replaces: bool
     has_evidence: bool
@@ -411,9 +412,9 @@ def _add_to(people: list[Person], job: Job, *, now: datetime) -> None:
         ties.append(traits.Gift(person.root_id, job.stamp, {"tie_strength": job.tie_strength}, {}))
     by = Actor("source", str(job.source_id))
     if gifts:
-        traits.merge(gifts, trust=job.trust, actor=by, now=now)
+        traits.merge(gifts, trust=job.trust, actor=by, now=now, quiet=not job.trigger)
     # How close somebody is known to be is never replaced by the word of a list.
-    traits.merge(ties, trust="import", actor=by, now=now)
+    traits.merge(ties, trust="import", actor=by, now=now, quiet=not job.trigger)
     _add_addresses(people, job, now=now)
     _copy_consents(people, job)
     hotpath.fetch(

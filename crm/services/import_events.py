@@ -110,7 +110,7 @@ def check(events: Sequence[EventDraft]) -> Plan:
     return found
 
 
-def write(events: Sequence[EventDraft], job: Job, *, trigger: bool, now: datetime) -> Plan:
+def write(events: Sequence[EventDraft], job: Job, *, now: datetime) -> Plan:
     """Record one chunk; call it inside the transaction that moves the cursor."""
     found = Plan()
     good = [event for event in events if not event.draft.refused]
@@ -129,7 +129,7 @@ def write(events: Sequence[EventDraft], job: Job, *, trigger: bool, now: datetim
         source=touchpoints.SourceRef(job.source_id, Trust.BROWSER.value, job.source_name),
         actor=Actor("source", str(job.source_id)),
         now=now,
-        historical=not trigger,
+        historical=not job.trigger,
     )
     for rejection in result.rejected:
         draft = good[rejection.index].draft

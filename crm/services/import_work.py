@@ -24,7 +24,16 @@ from crm.kernel import actionlog, actors, jobs, knobs, reactions
 from crm.kernel.actors import Actor
 from crm.kernel.errors import DomainError
 from crm.models import ImportReject, ImportRun
-from crm.services import hotpath, import_contacts, import_events, import_files, imports, retry, touchpoints
+from crm.services import (
+    changes,
+    hotpath,
+    import_contacts,
+    import_events,
+    import_files,
+    imports,
+    retry,
+    touchpoints,
+)
 from crm.services.import_contacts import Job, Plan
 from crm.services.import_rows import Draft, Identifier, Reader, Setting
 from crm.states import ImportKind, ImportStatus
@@ -61,6 +70,11 @@ def work(run_id: int, *, now: datetime, seconds: float = SLICE_SECONDS) -> bool:
         logger.exception("import %s: a chunk failed", run_id)
         _release(run, error=type(error).__name__)
         raise
+
+
+def give_back(run_id: int) -> None:
+    """A command was interrupted: what it holds of a run may be taken up at once."""
+    ImportRun.objects.filter(pk=run_id).update(leased_until=None)
 
 
 def sweep(*, now: datetime) -> int:
@@ -227,12 +241,11 @@ class _Worker:
         if self.is_events:
             if self.dry:
                 return import_events.check(drafts)
-            trigger = bool(self.run.options.get("trigger"))
-            return import_events.write(drafts, self.job, trigger=trigger, now=self.now)
+            return import_events.write(drafts, self.job, now=self.now)
         if self.dry:
             return _dry(drafts, self.run.pk)
         found = import_contacts.write(drafts, self.job, now=self.now)
-        if self.run.options.get("trigger"):
+        if self.job.trigger:
             _tell(found, self.job, now=self.now)
         return found
 
@@ -307,6 +320,7 @@ def job_of(run: ImportRun, *, now: datetime) -> Job:
         source_name=run.source.name if run.source else "",
         actor=Actor.parse(run.actor),
         stamp=began,
+        trigger=bool(run.options.get("trigger")),
         tie_strength=run.tie_strength,
         replaces=run.options.get("existing") == "replace",
         has_evidence=bool(run.consent.get("given")),
@@ -328,6 +342,7 @@ def _tell(found: Plan, job: Job, *, now: datetime) -> None:
     ]  # fmt: skip
     if events:
         touchpoints.record(events, source=None, actor=job.actor, now=now)
+        changes.tell([person.root_id for person in (*found.newcomers, *found.known)], now=now)
 
 
 # -- the notes of a dry run: who was named by which row, as digests, in a table that survives no crash
