@@ -13,7 +13,9 @@ from types import FrameType
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_process_init, worker_ready
+
+from config import collector
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -62,6 +64,11 @@ def _schedule(sender: Celery, **_: object) -> None:
         for name, every in SCHEDULE.items()
         if name in sender.tasks
     }
+
+
+@worker_process_init.connect
+def _settle_the_collector(**_: object) -> None:
+    collector.settle()
 
 
 @worker_ready.connect

@@ -205,7 +205,7 @@ class Supervisor:
                 [
                     *(python, "-m", "gunicorn", "config.wsgi:application", "--preload"),
                     *("--bind", f"0.0.0.0:{self.environment.port}", "--worker-class", "gthread"),
-                    *("--workers", "2", "--threads", "4", "--timeout", "60", "--graceful-timeout", "3"),
+                    *("--workers", "2", "--threads", "16", "--timeout", "60", "--graceful-timeout", "3"),
                     *("--keep-alive", "75", "--backlog", "512", "--no-control-socket"),
                     *("--pid", f"{run}/web.pid", "--log-level", "warning"),
                     *("--worker-tmp-dir", run),

@@ -9,6 +9,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 _django = get_wsgi_application()
 
+from config import collector  # noqa: E402
 from crm.ingest import road  # noqa: E402 (it needs the apps, which Django has loaded by now)
 
 application = road.before(_django, more_headers=road.secure_headers())
+collector.settle()

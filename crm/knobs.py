@@ -28,6 +28,18 @@ knobs.register(
     help=_("Events dated further ahead than this are stored with the time they arrived, and a warning."),
 )  # fmt: skip
 knobs.register(
+    "crm.group_most", type=int, default=64, minimum=1, maximum=500, unit=_("events"),
+    label=_("Events in one group commit"),
+    help=_("Single events that arrive at the same time are stored in one transaction, at most this many. 1 turns "
+           "grouping off."),
+)  # fmt: skip
+knobs.register(
+    "crm.group_wait_ms", type=int, default=5, minimum=0, maximum=50, unit=_("ms"),
+    label=_("Longest wait for a group commit"),
+    help=_("How long the first event of a group waits for others while many arrive. An event that is alone never "
+           "waits."),
+)  # fmt: skip
+knobs.register(
     "crm.quiet_hours_start", type=int, default=21, minimum=0, maximum=23, unit=_("hour"), label=_("Quiet hours begin"),
     help=_("Local hour of the person from which nothing but transactional messages is sent."),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from django.db import DataError
+from django.db import DataError, InterfaceError, OperationalError, connection
 
 from crm.kernel import actors
 from crm.services import touchpoints, warnings
@@ -14,15 +14,21 @@ from crm.services.touchpoints import Event, RecordResult, Rejection, SourceRef
 
 logger = logging.getLogger(__name__)
 
+# SQLSTATE 54: a value that is too deep or too long for the database, which the driver calls operational.
+LIMIT_EXCEEDED = "54"
+
 
 def record(events: list[Event], *, source: SourceRef, now: datetime, historical: bool) -> RecordResult:
     """Store the events; they are committed when this returns. Raises the database's errors when it is away."""
     if not events:
         return RecordResult()
-    actor = actors.source(source.id)
+    if len(events) == 1:
+        return _record_alone(events[0], source=source, now=now, historical=historical)
     try:
-        return touchpoints.record(events, source=source, actor=actor, now=now, historical=historical)
-    except DataError:
+        return record_together(events, source=source, now=now, historical=historical)
+    except (DataError, OperationalError) as error:
+        if not _is_about_a_value(error):
+            raise
         logger.exception("a batch holds a value that the database refuses; taking it apart")
     total = RecordResult()
     for index, event in enumerate(events):
@@ -35,11 +41,33 @@ def record(events: list[Event], *, source: SourceRef, now: datetime, historical:
     return total
 
 
-def _record_alone(event: Event, *, source: SourceRef, now: datetime, historical: bool) -> RecordResult:
+def record_together(
+    events: list[Event], *, source: SourceRef, now: datetime, historical: bool = False
+) -> RecordResult:
+    """Store the events in one transaction, or none of them. Raises whatever the database says."""
     actor = actors.source(source.id)
+    return touchpoints.record(events, source=source, actor=actor, now=now, historical=historical)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database is not to be reached, which is nobody's fault; otherwise one event may be to blame."""
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return False
+    raw = connection.connection
+    return raw is None or raw.closed or raw.broken or isinstance(error, InterfaceError)
+
+
+def _record_alone(event: Event, *, source: SourceRef, now: datetime, historical: bool) -> RecordResult:
     try:
-        return touchpoints.record([event], source=source, actor=actor, now=now, historical=historical)
-    except DataError:
+        return record_together([event], source=source, now=now, historical=historical)
+    except (DataError, OperationalError) as error:
+        if not _is_about_a_value(error):
+            raise
         refusal = Rejection(0, event.message_id, "invalid_event", "the event holds a value we cannot store")
         warnings.keep([event], rejected=[refusal], source_id=source.id, now=now)
         return RecordResult(rejected=[refusal], profile_ids=[None])
+
+
+def _is_about_a_value(error: BaseException) -> bool:
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, DataError) or state.startswith(LIMIT_EXCEEDED)

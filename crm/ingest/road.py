@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from crm.ingest import counters, door
+from crm.services import hotpath
 
 logger = logging.getLogger("request")
 
@@ -46,6 +47,7 @@ def before(application: Application, *, more_headers: Iterable[tuple[str, str]] 
             return application(environ, start_response)
         began = time.monotonic()
         close_old_connections()
+        hotpath.trust_recent()
         try:
             answer = door.receive(environ, call)
         finally:

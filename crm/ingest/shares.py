@@ -38,16 +38,18 @@ PORTION_LIFE = 1.0
 COMPANY_SECONDS = 2.0
 LONGEST_WAIT = 300
 
-# KEYS[1]; ARGV: rate per second, burst, tokens owed, tokens wanted. Returns {granted, milliseconds to wait}.
+# KEYS[1]; ARGV: rate per second, burst, tokens owed, tokens wanted. What is owed is paid in any case; then a portion
+# is granted if anything is left. Returns {granted, milliseconds to wait}.
 _TAKE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens = math.min(burst, (tonumber(kept[1]) or burst) + math.max(0, now - (tonumber(kept[2]) or now)) * rate)
+tokens = tokens - tonumber(ARGV[3])
 local granted, wait = 0, 0
 if tokens > 0 then
-  granted = tonumber(ARGV[3]) + math.max(1, math.min(tonumber(ARGV[4]), math.floor(tokens - tonumber(ARGV[3]))))
+  granted = math.max(1, math.min(tonumber(ARGV[4]), math.floor(tokens)))
   tokens = tokens - granted
 else
   wait = math.ceil((1 - tokens) / rate * 1000)
@@ -147,7 +149,8 @@ def spend(source_id: int, events: int) -> None:
         if account.tokens > 0:
             account.tokens -= events
             return
-        owed = -account.tokens
+        # Taken out while the lock is held, so that two threads do not pay the same debt.
+        owed, account.tokens = -account.tokens, 0.0
     wait_ms = 0
     granted = 0.0
     answer = _take(source_id, rate=rate, burst=burst, owed=owed)
@@ -212,10 +215,11 @@ def _take(source_id: int, *, rate: int, burst: int, owed: float) -> tuple[float,
 def _take_here(account: _Account, now: float, *, rate: int, burst: int, owed: float) -> tuple[float, int]:
     """The same from this process's own bucket."""
     level = burst if account.own is None else min(burst, account.own + (now - account.own_at) * rate)
+    level -= owed
     account.own_at = now
     if level <= 0:
         account.own = level
         return 0.0, math.ceil((1 - level) / rate * 1000)
-    granted = owed + max(1.0, min(rate * PORTION_SECONDS, level - owed))
+    granted = max(1.0, min(rate * PORTION_SECONDS, level))
     account.own = level - granted
     return granted, 0

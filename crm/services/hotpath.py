@@ -44,6 +44,7 @@ def fetch(sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any
     with connection.wrap_database_errors:
         cursor = _cursor(connection)
         cursor.execute(sql, params)
+        connection._hot_used_at = time.monotonic()
         return cursor.fetchall() if cursor.description is not None else []
 
 
@@ -54,11 +55,6 @@ def copy(sql: str) -> Iterator[psycopg.Copy]:
     connection.ensure_connection()
     with connection.wrap_database_errors, _cursor(connection).copy(sql) as opened:
         yield opened
-
-
-def note_use() -> None:
-    """Remember that this thread's connection answered just now."""
-    connections[DEFAULT_DB_ALIAS]._hot_used_at = time.monotonic()
 
 
 def trust_recent() -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection, transaction
 
-LOCK = 0x52454E03
+LOCK = 0x52454E04
 MINUTES_KEPT = timedelta(days=7)
 
 
