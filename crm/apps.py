@@ -22,6 +22,7 @@ class CrmConfig(AppConfig):
             "checks",
             "surfaces",
             "conditions.people",
+            "services.segment_exports",
             "computed_facts",
             "services.erasers",
             "services.person_files",

@@ -21,7 +21,6 @@ from crm.services import (
     reservations,
     retention,
     search_tokens,
-    segment_exports,
     segment_passes,
     suggestions,
     tallies,

@@ -7,6 +7,7 @@ somebody made, never an accident. `-` means nobody.
 READERS = "agent lead analyst admin"
 AGENTS = "agent lead admin"
 LEADS = "lead admin"
+ANALYSTS = "lead analyst admin"
 ADMINS = "admin"
 NOBODY = "-"
 
@@ -50,6 +51,25 @@ API = {
     "event-kinds/{pk}/json-schema/": {"GET": ("crm.eventkind:read", READERS)},
     "event-kinds/{pk}/properties/": {"POST": ("crm.eventkind:write", LEADS)},
     "event-kinds/{pk}/suggestion/": {"GET": ("crm.eventkind:read", READERS)},
+    "segments/": {"GET": ("crm.segment:read", READERS), "POST": ("crm.segment:write", ANALYSTS)},
+    "segments/preview/": {"POST": ("crm.segment:write", READERS)},
+    "segments/facts/": {"GET": ("crm.segment:read", READERS)},
+    "segments/{key}/": {"GET": ("crm.segment:read", READERS), "PATCH": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/activate/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/pause/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/archive/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/check/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/cancel-check/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/duplicate/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/snapshot/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/members/": {"GET": ("crm.segment:read", READERS)},
+    "segments/{key}/add-members/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/remove-members/": {"POST": ("crm.segment:write", ANALYSTS)},
+    "segments/{key}/sizes/": {"GET": ("crm.segment:read", READERS)},
+    "segments/{key}/history/": {"GET": ("crm.segment:read", READERS)},
+    "segment-exports/": {"POST": ("crm.segmentexport:write", LEADS)},
+    "segment-exports/{id}/": {"GET": ("crm.segmentexport:read", LEADS)},
+    "segment-exports/{id}/file/": {"GET": ("crm.segmentexport:read", LEADS)},
     "knobs/": {"GET": ("kernel.knob:read", LEADS)},
     "knobs/{name}/": {"GET": ("kernel.knob:read", LEADS), "PATCH": ("kernel.knob:write", ADMINS)},
     "feedback/": {"GET": ("voc.feedback:read", READERS), "POST": ("voc.feedback:write", AGENTS)},
