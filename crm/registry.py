@@ -108,3 +108,18 @@ def register_account_figure(
 def account_figures() -> list[AccountFigure]:
     """What other apps count per account, by key."""
     return [_account_figures[key] for key in sorted(_account_figures)]
+
+
+_relations: list[Callable[[Sequence[int]], list[tuple[int, Any]]]] = []
+
+
+def register_relation(function: Callable[[Sequence[int]], list[tuple[int, Any]]]) -> None:
+    """Add a way in which people belong together, such as referrals: `function(profile_ids)` gives (profile id,
+    words). Registering it again changes nothing."""
+    if function not in _relations:
+        _relations.append(function)
+
+
+def relations() -> list[Callable[[Sequence[int]], list[tuple[int, Any]]]]:
+    """What other apps know of who belongs together."""
+    return list(_relations)

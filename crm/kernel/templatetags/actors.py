@@ -22,3 +22,9 @@ def actor_words(text: str) -> str:
     kind, _colon, ident = str(text).partition(":")
     words = WORDS.get(kind)
     return f"{words} {ident}" if words and ident else str(text)
+
+
+@register.filter
+def actor_name(text: str, names: dict[str, str] | None) -> str:
+    """The name of an actor out of those that were looked up for the page, or the words for it."""
+    return (names or {}).get(text) or actor_words(text)
