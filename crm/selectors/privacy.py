@@ -96,16 +96,16 @@ def kept() -> list[tuple[Any, Any]]:
 
 def certificate_lines(row: Erasure) -> list[tuple[Any, int]]:
     """What an erasure took, in the reader's words."""
+    own = {
+        "crm.profiles": _("Profiles emptied"),
+        "crm.shadows": _("Nameless profiles with the same address"),
+    }
     steps = {name: rows for name, rows in row.steps.items() if name != "crm.suppressions"}
     return [
-        (privacy_registry.label_of(name) if name != "crm.profiles" else _profiles_label(), rows)
+        (own.get(name) or privacy_registry.label_of(name), rows)
         for name, rows in sorted(steps.items())
         if rows
     ]
-
-
-def _profiles_label() -> Any:
-    return _("Profiles emptied")
 
 
 def reachable(profile_ids: Sequence[int]) -> ContactPoint | None:

@@ -132,7 +132,7 @@ def touchpoints(profile_ids: Sequence[int], *, limit: int, now: datetime) -> int
 def _count_touchpoints(profile_ids: Sequence[int]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM crm_touchpoint WHERE profile_id = ANY(%s) LIMIT 100000) AS some",
+            "SELECT count(*) FROM (SELECT 1 FROM crm_touchpoint WHERE profile_id = ANY(%s) LIMIT 100000) AS counted",
             [list(profile_ids)],
         )
         return int(cursor.fetchone()[0])

@@ -27,9 +27,10 @@ from crm.addresses import address_hash
 from crm.kernel import actionlog, jobs, knobs, reactions
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, NotFound, Refused
-from crm.models import ContactPoint, Erasure, Identity, Profile
+from crm.models import ContactPoint, Erasure, Identity, MergeRecord, Profile
 from crm.privacy_registry import Subject
 from crm.selectors import profiles as profile_selectors
+from crm.selectors import rules
 from crm.services import choices, profiles, retry, suppressions
 from crm.states import ErasureStatus, SuppressionReason
 
@@ -40,6 +41,7 @@ LEASE: Final = timedelta(minutes=10)
 BATCH: Final = 1000
 # Events that were on their way when the tombstone was set are looked for this long afterwards.
 SECOND_LOOK: Final = timedelta(days=2)
+MOST_SHADOWS: Final = 200
 OPEN: Final = (ErasureStatus.REQUESTED, ErasureStatus.SCHEDULED, ErasureStatus.RUNNING)
 CHANNEL_OF: Final = (("email", "email"), ("phone", "sms"))
 
@@ -145,7 +147,10 @@ def erase(profile_id: int, *, actor: Actor, now: datetime) -> int:
     Publishes `crm.profile.erased` with all ids of the person.
     """
     row = start(profile_id, actor=actor, now=now)
-    finish(row.pk, now=now)
+    # With those who were found to be the same nobody by an address alone: in force by the same commit.
+    same_commit = Erasure.objects.filter(status=ErasureStatus.RUNNING, started_at=row.started_at)
+    for ident in same_commit.order_by("pk").values_list("pk", flat=True):
+        finish(ident, now=now)
     return profile_selectors.roots([profile_id])[profile_id]
 
 
@@ -241,9 +246,29 @@ def _bury(row: Erasure, root: Profile, *, actor: Actor, now: datetime) -> None:
         time_zone="", birthday=None, birthday_is_lunar=False, country="", region="", traits={}, value_sources={},
     )  # fmt: skip
     steps["crm.profiles"] = len(ids)
+    shadows = _shadows(ids, addresses)
+    steps["crm.shadows"] = len(shadows)
     _move(row, ErasureStatus.RUNNING, started_at=now, steps={**steps, "crm.suppressions": len(addresses)})
     actionlog.write(actor, "crm.profile.erased", root, now=now)
     reactions.publish("crm.profile.erased", ids, now=now)
+    for shadow_id in shadows:
+        start(shadow_id, actor=actor, now=now)
+
+
+def _shadows(ids: list[int], addresses: set[tuple[str, str]]) -> list[int]:
+    """Nobody in particular, with one of these addresses: what was typed into a form and never joined a person. Whoever
+    has a name of their own (a family with one address) is somebody else."""
+    nameless = [kind for kind, rule in rules.in_force().items() if not rule.names_person]
+    holders = ContactPoint.objects.filter(value_hash__in=[value_hash for _channel, value_hash in addresses])
+    roots = profile_selectors.roots(
+        set(holders.values_list("profile_id", flat=True)[:MOST_SHADOWS]) - set(ids)
+    )
+    found = []
+    for root_id, members in sorted(profile_selectors.id_sets(set(roots.values())).items()):
+        named = Identity.objects.filter(profile_id__in=members).exclude(kind__in=nameless)
+        if root_id not in ids and not named.exists():
+            found.append(root_id)
+    return found
 
 
 def _subject(root_id: int, ids: list[int]) -> Subject:
@@ -256,6 +281,9 @@ def _subject(root_id: int, ids: list[int]) -> Subject:
         public_ids.append(str(public_id))
         # A family name alone stands in too many texts about others.
         values |= {name for name in (names[0], names[2]) if _is_telling(name)}
+    for changes in MergeRecord.objects.filter(winner_id__in=ids).values_list("changes", flat=True):
+        old = changes.get("display_name", {}).get("old") if isinstance(changes, dict) else None
+        values |= {old} if isinstance(old, str) and _is_telling(old) else set()
     values |= set(Identity.objects.filter(profile_id__in=ids).values_list("value", flat=True))
     values |= set(ContactPoint.objects.filter(profile_id__in=ids).values_list("value", flat=True))
     found = tuple(sorted((value for value in values if len(value) > 1), key=len, reverse=True))
