@@ -38,8 +38,9 @@ PORTION_LIFE = 1.0
 COMPANY_SECONDS = 2.0
 LONGEST_WAIT = 300
 
-# KEYS[1]; ARGV: rate per second, burst, tokens owed, tokens wanted. What is owed is paid in any case; then a portion
-# is granted if anything is left. Returns {granted, milliseconds to wait}.
+# KEYS[1]; ARGV: rate per second, burst, tokens owed, tokens of a portion, events of this request. What is owed is paid
+# in any case; then, if a whole token is left, the request's events or a portion are granted, whichever is more.
+# Returns {granted, milliseconds to wait}.
 _TAKE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -48,8 +49,8 @@ local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens = math.min(burst, (tonumber(kept[1]) or burst) + math.max(0, now - (tonumber(kept[2]) or now)) * rate)
 tokens = tokens - tonumber(ARGV[3])
 local granted, wait = 0, 0
-if tokens > 0 then
-  granted = math.max(1, math.min(tonumber(ARGV[4]), math.floor(tokens)))
+if tokens >= 1 then
+  granted = math.max(tonumber(ARGV[5]), math.min(tonumber(ARGV[4]), math.floor(tokens)))
   tokens = tokens - granted
 else
   wait = math.ceil((1 - tokens) / rate * 1000)
@@ -153,10 +154,10 @@ def spend(source_id: int, events: int) -> None:
         owed, account.tokens = -account.tokens, 0.0
     wait_ms = 0
     granted = 0.0
-    answer = _take(source_id, rate=rate, burst=burst, owed=owed)
+    answer = _take(source_id, rate=rate, burst=burst, owed=owed, events=events)
     with state.lock:
         if answer is None:
-            granted, wait_ms = _take_here(account, now, rate=rate, burst=burst, owed=owed)
+            granted, wait_ms = _take_here(account, now, rate=rate, burst=burst, owed=owed, events=events)
         else:
             granted, wait_ms = answer
         if granted:
@@ -195,7 +196,7 @@ def _script() -> Any:
     return _redis().register_script(_TAKE)
 
 
-def _take(source_id: int, *, rate: int, burst: int, owed: float) -> tuple[float, int] | None:
+def _take(source_id: int, *, rate: int, burst: int, owed: float, events: int) -> tuple[float, int] | None:
     """A portion from the bucket that all processes share; None while Redis is away."""
     state = _state
     if time.monotonic() < state.redis_rests_until:
@@ -203,7 +204,7 @@ def _take(source_id: int, *, rate: int, burst: int, owed: float) -> tuple[float,
     try:
         granted, wait = _script()(
             keys=[f"renxin:share:{source_id}"],
-            args=[rate, burst, owed, max(1, int(rate * PORTION_SECONDS))],
+            args=[rate, burst, owed, max(1, int(rate * PORTION_SECONDS)), events],
         )
     except redis.RedisError as error:
         state.redis_rests_until = time.monotonic() + REST_SECONDS
@@ -212,14 +213,16 @@ def _take(source_id: int, *, rate: int, burst: int, owed: float) -> tuple[float,
     return float(granted), int(wait)
 
 
-def _take_here(account: _Account, now: float, *, rate: int, burst: int, owed: float) -> tuple[float, int]:
+def _take_here(
+    account: _Account, now: float, *, rate: int, burst: int, owed: float, events: int
+) -> tuple[float, int]:
     """The same from this process's own bucket."""
     level = burst if account.own is None else min(burst, account.own + (now - account.own_at) * rate)
     level -= owed
     account.own_at = now
-    if level <= 0:
+    if level < 1:
         account.own = level
         return 0.0, math.ceil((1 - level) / rate * 1000)
-    granted = max(1.0, min(rate * PORTION_SECONDS, level))
+    granted = max(float(events), min(rate * PORTION_SECONDS, level))
     account.own = level - granted
     return granted, 0
