@@ -92,7 +92,7 @@ def inspect(
     else:
         encoding = encoding or detect_encoding(path, head)
         text = _decoded(head, encoding, cut=size > len(head))
-        if "\x00" in text[:4096] and text.count("\x00") > len(text) // 100:
+        if "\x00" in text[:4096] and text.count("\x00") > 8 + len(text) // 100:
             raise Invalid(
                 _("This is no list we can read: save it as .xlsx without a password, or as .csv."),
                 code="file_type", field="file", allowed=["csv", "xlsx"],

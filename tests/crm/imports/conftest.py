@@ -41,9 +41,10 @@ class Lists:
         for column in mapping:
             wanted = targets.get(column["header"].replace(" ", "_"))
             if wanted is not None:
-                column["target"], column["type"], column["order"] = (
-                    (wanted.split("/") + ["text", ""])[:3] if wanted.count("/") < 2 else wanted.split("/")
-                )
+                parts = wanted.split("/")
+                column["target"] = parts[0]
+                column["type"] = parts[1] if len(parts) > 1 else "text"
+                column["order"] = parts[2] if len(parts) > 2 else ""
         return imports.set_mapping(run.pk, mapping=mapping, actor=STAFF, now=NOON)
 
     def describe(
