@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-BENCHES = ("ingest", "fanout", "feedback", "imports", "pages", "merges")
+BENCHES = ("ingest", "fanout", "feedback", "imports", "pages", "merges", "segments")
 
 
 def main(names: list[str]) -> int:

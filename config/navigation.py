@@ -37,6 +37,8 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
         gettext_lazy("People"),
         (
             Entry("crm.profile", gettext_lazy("Customers"), "group"),
+            Entry("crm.segment", gettext_lazy("Segments"), "groups"),
+            Entry("crm.segment", gettext_lazy("Segments"), "groups_3"),
             Entry("crm.mergesuggestion", gettext_lazy("Same person?"), "join_inner"),
             Entry("crm.mergerecord", gettext_lazy("Merges"), "merge"),
             Entry("crm.consentrecord", gettext_lazy("Consent"), "verified_user"),

@@ -164,6 +164,8 @@ MODELS = {
     "crm.mergerecord": (READERS, NOBODY, NOBODY, NOBODY),
     "crm.mergesuggestion": (READERS, NOBODY, NOBODY, NOBODY),
     "crm.profile": (READERS, READERS, NOBODY, NOBODY),
+    "crm.segment": (READERS, READERS, NOBODY, NOBODY),
+    "crm.segment": (READERS, READERS, "lead analyst admin", NOBODY),
     "crm.source": (READERS, READERS, ADMINS, NOBODY),
     "crm.staffuser": (ADMINS, ADMINS, ADMINS, NOBODY),
     "crm.suppression": (READERS, NOBODY, NOBODY, NOBODY),
@@ -182,6 +184,17 @@ MODELS = {
 }
 # The buttons on a row's page: (model, action) -> roles that may press it.
 BUTTONS = {
+    ("crm.segment", "activate"): ANALYSTS,
+    ("crm.segment", "pause"): ANALYSTS,
+    ("crm.segment", "archive"): ANALYSTS,
+    ("crm.segment", "check"): ANALYSTS,
+    ("crm.segment", "cancel"): ANALYSTS,
+    ("crm.segment", "duplicate"): ANALYSTS,
+    ("crm.segment", "snapshot"): ANALYSTS,
+    ("crm.segment", "paste"): ANALYSTS,
+    ("crm.segment", "take_import"): ANALYSTS,
+    ("crm.segment", "remove"): ANALYSTS,
+    ("crm.segment", "export"): LEADS,
     ("crm.eventkind", "decide"): LEADS,
     ("crm.eventkind", "schema"): LEADS,
     ("crm.source", "rotate"): ADMINS,
@@ -215,7 +228,11 @@ BUTTONS = {
 # Pages with rules of their own: the knobs page, and what the apps add to their admins.
 CUSTOM = {
     "admin:kernel_knob_changelist": {"GET": LEADS, "POST": ADMINS},
+    "admin:crm_segment_export_file": {"GET": LEADS},
     "admin:crm_source_live": {"GET": READERS},
+    "admin:crm_segment_tree": {"POST": READERS},
+    "admin:crm_segment_outcome": {"POST": READERS},
+    "admin:crm_segment_builder": {"GET": "lead analyst admin", "POST": "lead analyst admin"},
     "admin:crm_profile_timeline": {"GET": READERS},
     "admin:crm_profile_merge": {"GET": LEADS, "POST": LEADS},
     "admin:crm_profile_erase": {"POST": ADMINS},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crm.kernel import actors, clock
-from crm.services import catalogue, profiles, sources
+from crm.services import catalogue, profiles, segments, sources
 from lifecycle import registry, shipped
 from lifecycle.services import journeys, messages
 from voc.services import feedback, releases, tickets
@@ -23,6 +23,7 @@ class Seeds:
     feedback: int
     release: int
     source: int
+    segment: int
     eventkind: int
     journey: int
     outboundmessage: int
@@ -36,6 +37,7 @@ class Seeds:
             "feedback": self.feedback,
             "releases": self.release,
             "sources": self.source,
+            "segments": "fuzzed",
             "event-kinds": self.eventkind,
             "knobs": "crm.future_days",
             "journeys": self.journey,
@@ -57,6 +59,7 @@ def seed() -> Seeds:
     ticket = tickets.open(title="Gift note is lost", actor=ACTOR, now=now)
     release = releases.create(title="1.0", actor=ACTOR, now=now)
     source = sources.create("fuzz source", trust="server", actor=ACTOR, now=now)
+    segment = segments.create("Fuzzed", rule={"touchpoint": "Fuzzed"}, actor=ACTOR, now=now)
     event_kind = catalogue.announce("Fuzzed", actor=ACTOR, now=now)
     journey = journeys.create_from_template(next(iter(shipped.TEMPLATES)), name="Seed", actor=ACTOR, now=now)
     kind = registry.all_kinds()[0]
@@ -65,6 +68,6 @@ def seed() -> Seeds:
     )
     public = Profile.objects.values_list("public_id", flat=True).get(pk=profile)
     return Seeds(
-        profile, str(public), ticket.pk, voice.pk, release.pk, source.pk, event_kind.pk,
+        profile, str(public), ticket.pk, voice.pk, release.pk, source.pk, segment.pk, event_kind.pk,
         journey.pk, next(iter(queued.values())),
     )  # fmt: skip
