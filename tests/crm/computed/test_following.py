@@ -15,7 +15,7 @@ from crm.kernel.errors import Conflict, Invalid
 from crm.kernel.models import PendingReaction
 from crm.models import ComputedRun, ComputedTrait, ComputedTraitVersion, ComputedValue, Profile
 from crm.selectors import computed as reads
-from crm.services import computed, computing, merges, passes, partitions
+from crm.services import computed, computing, merges, partitions, passes
 from crm.states import RunPurpose
 from tests.crm.computed.conftest import happen, trait, values, work
 from tests.crm.conftest import NOON, SYSTEM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections import Counter, defaultdict
@@ -110,7 +111,7 @@ def test_the_cdnow_customers() -> None:
         assert (row.orders, row.spent) == (len(found), spent)
         assert (row.first_order_at, row.last_order_at) == (days[0], days[-1])
         assert row.second_order_at == (days[1] if len(days) > 1 else None)
-        gaps = [(later - earlier).days for earlier, later in zip(days, days[1:], strict=False)]
+        gaps = [(later - earlier).days for earlier, later in itertools.pairwise(days)]
         assert row.median_gap_days == (median(gaps) if gaps else None)
         r = 1 + sum(cut < days[-1] for cut in scores["recency"])
         f = 1 + sum(cut < len(days) for cut in scores["frequency"])
