@@ -15,5 +15,5 @@ class LifecycleConfig(AppConfig):
 
     def ready(self) -> None:
         """Bring everything that has a registry into it."""
-        for module in ("knobs", "roles", "kinds", "receivers", "checks", "surfaces", "services.person_data"):
+        for module in ("knobs", "roles", "kinds", "receivers", "checks", "surfaces", "facts", "services.person_data"):
             import_module(f"lifecycle.{module}")
