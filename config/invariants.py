@@ -249,6 +249,40 @@ def _alias_resolves(now: datetime) -> tuple[int, tuple[str, ...]]:
     )
 
 
+@_invariant("member_is_root", "members of segments are living people, each as one row")
+def _member_is_root(now: datetime) -> tuple[int, tuple[str, ...]]:
+    """Somebody who was merged or erased a moment ago is followed within seconds, when a worker is there."""
+    return _count(
+        """
+        SELECT format('segment %%s person %%s', s.segment_id, s.profile_id)
+          FROM crm_segmentmembership s LEFT JOIN crm_profile p ON p.id = s.profile_id
+         WHERE (p.id IS NULL OR p.merged_into_id IS NOT NULL OR p.erased_at IS NOT NULL)
+           AND NOT EXISTS (SELECT 1 FROM kernel_pendingreaction r
+                            WHERE r.receiver = 'crm.receivers.follow_segments')
+        UNION ALL
+        SELECT format('person %%s in segment %%s that is archived or not there', s.profile_id, s.segment_id)
+          FROM crm_segmentmembership s LEFT JOIN crm_segment g ON g.id = s.segment_id
+         WHERE (g.id IS NULL OR g.status IN ('archived', 'draft'))
+           AND NOT EXISTS (SELECT 1 FROM crm_segmentrun r
+                            WHERE r.segment_id = s.segment_id AND r.status IN ('waiting', 'running'))
+        """,
+        {},
+    )
+
+
+@_invariant("segment_size", "the size of a segment is the number of its rows")
+def _segment_size(now: datetime) -> tuple[int, tuple[str, ...]]:
+    return _count(
+        """
+        SELECT format('segment %%s says %%s, has %%s', g.id, g.size, COALESCE(n.number, 0)) FROM crm_segment g
+          LEFT JOIN (SELECT segment_id, count(*) AS number FROM crm_segmentmembership GROUP BY 1) n
+            ON n.segment_id = g.id
+         WHERE g.size <> COALESCE(n.number, 0)
+        """,
+        {},
+    )
+
+
 # -- sending
 
 # E-mails that went out, and every id the person had then. Somebody merged since is judged by the own id alone.

@@ -52,6 +52,24 @@ PLANTS: dict[str, tuple[str, ...]] = {
         "UPDATE crm_mergerecord SET undone_at = created_at",
         "UPDATE crm_profile SET erased_at = now() WHERE id = %(ann)s",
     ),
+    "member_is_root": (
+        "INSERT INTO crm_segment"
+        " (key, name, description, kind, status, version, size, last_error, created_at, created_by, activated_at)"
+        " VALUES ('planted', 'Planted', '', 'static', 'active', 1, 1, '', now(), 'tests', now());"
+        " INSERT INTO crm_segmentmembership (segment_id, profile_id, entered_at, is_initial)"
+        " SELECT id, %(old_bob)s, now(), false FROM crm_segment",
+        "INSERT INTO crm_segment"
+        " (key, name, description, kind, status, version, size, last_error, created_at, created_by, activated_at)"
+        " VALUES ('planted', 'Planted', '', 'static', 'active', 1, 1, '', now(), 'tests', now());"
+        " INSERT INTO crm_segmentmembership (segment_id, profile_id, entered_at, is_initial)"
+        " SELECT id, %(ann)s, now(), false FROM crm_segment;"
+        " UPDATE crm_segment SET status = 'archived'",
+    ),
+    "segment_size": (
+        "INSERT INTO crm_segment"
+        " (key, name, description, kind, status, version, size, last_error, created_at, created_by, activated_at)"
+        " VALUES ('planted', 'Planted', '', 'static', 'active', 1, 3, '', now(), 'tests', now())",
+    ),
     "consent_valid": (
         "INSERT INTO crm_consentrecord (profile_id, purpose, channel, granted, way, text_version, evidence, actor,"
         " occurred_at) VALUES (%(ann)s, 'service', 'email', false, 'form', '', '{}', 'tests', %(earlier)s)",
