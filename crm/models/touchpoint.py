@@ -77,7 +77,7 @@ class TouchpointTallyDelta(models.Model):
     source_id = models.BigIntegerField(default=0)
     kind = models.TextField()
     count = models.IntegerField()
-    # Filled by the database, so that the writer pays nothing; folding reads the minute from it.
+    # When the batch arrived; folding reads the minute from it.
     received_at = models.DateTimeField(db_default=Now())
 
     class Meta:
