@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from crm.imports import columns, files
 from crm.kernel import actionlog, actors, jobs, knobs, reactions
 from crm.kernel.actors import Actor
-from crm.kernel.errors import DomainError
+from crm.kernel.errors import Conflict, DomainError
 from crm.models import ImportReject, ImportRun
 from crm.services import (
     changes,
@@ -32,6 +32,7 @@ from crm.services import (
     import_files,
     imports,
     retry,
+    segments,
     touchpoints,
 )
 from crm.services.import_contacts import Job, Plan
@@ -297,11 +298,28 @@ class _Worker:
                     leased_until=None, error="",
                 )  # fmt: skip
                 return
+            self._keep_as_list(fresh)
             imports.move(
                 fresh, ImportStatus.DONE, actor=ACTOR, now=self.now,
                 rows_total=total, finished_at=self.now, claim_token=None, leased_until=None, error="",
             )  # fmt: skip
             reactions.publish("crm.import.finished", [run.pk], now=self.now)
+
+    def _keep_as_list(self, run: ImportRun) -> None:
+        """The static list that was asked for, with everybody of the run; a name that is taken gets its number."""
+        name = run.options.get("static_list")
+        if not name or not hotpath.fetch(
+            "SELECT 1 FROM crm_importmember WHERE run_id = %s LIMIT 1", [run.pk]
+        ):
+            return
+        self.lease = max(self.lease, 900.0)
+        self._extend()
+        actor = Actor.parse(run.actor)
+        try:
+            segment = segments.create(name, actor=actor, now=self.now)
+        except Conflict:
+            segment = segments.create(f"{name} #{run.pk}", actor=actor, now=self.now)
+        segments.add_import(segment.pk, run_id=run.pk, actor=actor, now=self.now)
 
 
 # Set while deciding a chunk; a second try begins without them.
