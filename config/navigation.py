@@ -38,11 +38,16 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
         (
             Entry("crm.profile", gettext_lazy("Customers"), "group"),
             Entry("crm.segment", gettext_lazy("Segments"), "groups"),
-            Entry("crm.segment", gettext_lazy("Segments"), "groups_3"),
+            Entry("crm.account", gettext_lazy("Accounts"), "apartment"),
+            Entry("crm.importrun", gettext_lazy("Imports"), "upload_file"),
             Entry("crm.mergesuggestion", gettext_lazy("Same person?"), "join_inner"),
             Entry("crm.mergerecord", gettext_lazy("Merges"), "merge"),
             Entry("crm.consentrecord", gettext_lazy("Consent"), "verified_user"),
             Entry("crm.suppression", gettext_lazy("Never write to"), "do_not_disturb_on"),
+            Entry("crm.consenttext", gettext_lazy("Consent texts"), "gavel"),
+            Entry("crm.erasure", gettext_lazy("Erasures"), "delete_forever"),
+            Entry("crm.personexport", gettext_lazy("Personal exports"), "folder_zip"),
+            Entry("crm.retentionrun", gettext_lazy("Retention"), "auto_delete"),
         ),
     ),
     (

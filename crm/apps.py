@@ -26,6 +26,7 @@ class CrmConfig(AppConfig):
             "computed_facts",
             "services.erasers",
             "services.person_files",
+            "processing_tags",
             "api.authentication",
         ):
             import_module(f"crm.{module}")

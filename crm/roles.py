@@ -7,7 +7,7 @@ _VIEW = tuple(
     for noun in (
         "profile", "identity", "contactpoint", "consentrecord", "suppression", "mergerecord", "mergesuggestion",
         "computedtrait", "purchasesummary", "purchasereport",
-        "ingestionwarning", "source", "eventkind", "touchpoint", "identityrule",
+        "ingestionwarning", "account", "source", "eventkind", "touchpoint", "identityrule",
     )
 )  # fmt: skip
 
@@ -55,3 +55,22 @@ for _role in ("lead", "analyst", "admin"):
     roles.grant(_role, "crm.add_segment", "crm.change_segment", "crm.activate_segment")
 for _role in ("lead", "admin"):
     roles.grant(_role, "crm.export_segment")
+
+# Privacy: everybody sees texts and erasures, agents ask for one; leads are the second pair of eyes and may export one
+# person; the texts themselves, erasing at once and retention are the admin's.
+for _role in ("agent", "lead", "analyst", "admin"):
+    roles.grant(_role, "crm.view_consenttext", "crm.view_erasure", "crm.view_retentionrun")
+for _role in ("agent", "lead", "admin"):
+    roles.grant(_role, "crm.add_erasure")
+for _role in ("lead", "admin"):
+    roles.grant(_role, "crm.approve_erasure", "crm.view_personexport", "crm.export_person")
+roles.grant("admin", "crm.add_consenttext", "crm.run_retention")
+
+# Notes, links and accounts: whoever talks to people keeps them; deleting another's note is for leads.
+for _role in ("agent", "lead", "admin"):
+    roles.grant(
+        _role, "crm.add_profilenote", "crm.change_profilenote", "crm.add_profilelink", "crm.add_account",
+        "crm.change_account",
+    )  # fmt: skip
+for _role in ("lead", "admin"):
+    roles.grant(_role, "crm.delete_profilenote")

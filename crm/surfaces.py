@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.urls import reverse
-from django.utils.formats import localize
+from django.utils import timezone
+from django.utils.formats import date_format, localize
 from django.utils.translation import gettext as _
 
 from crm.kernel import surfaces
 from crm.kernel.surfaces import Card, Panel
-from crm.selectors import segments, tallies, warnings
+from crm.models import Erasure
+from crm.selectors import imports, pressure, segments, tallies, warnings
+from crm.states import ErasureStatus
 
 
 @surfaces.home_card("crm.touchpoints", order=50)
@@ -39,3 +42,48 @@ def segments_of_person(*, profile_ids: list[int], user: Any, **context: Any) -> 
         for one in segments.segments_of(profile_ids)[:20]
     ]
     return Panel(_("Segments"), rows, empty_text=_("In no segment."))
+
+
+@surfaces.profile_panel("crm.privacy", order=15)
+def privacy_of_person(*, profile_ids: list[int], now: datetime, user: Any) -> Panel | None:
+    """Consent, what is left of the budget, and the way to the privacy page."""
+    if not user.has_perm("crm.view_consentrecord"):
+        return None
+    url = reverse("admin:crm_privacy_person", args=[profile_ids[0]])
+    found = pressure.standing(profile_ids, now=now)
+    rows: list[tuple[Any, Any, str]] = [(_("Wants"), found.frequency_label, "")]
+    if found.paused_until is not None:
+        rows.append((_("Paused until"), date_format(found.paused_until, "SHORT_DATE_FORMAT"), ""))
+    for touch in found.touches[:5]:
+        when = date_format(timezone.localtime(touch.at), "SHORT_DATETIME_FORMAT")
+        rows.append((touch.label, f"{touch.class_label} · {touch.weight} · {when}", touch.url))
+    return Panel(_("Consent, pressure and data"), rows, url)
+
+
+@surfaces.home_card("crm.erasures", order=70)
+def erasures_waiting(*, now: datetime, user: Any, **context: Any) -> Card | None:
+    """Erasures that wait for a second person."""
+    if not user.has_perm("crm.approve_erasure"):
+        return None
+    number = Erasure.objects.filter(status=ErasureStatus.REQUESTED).count()
+    url = f"{reverse('admin:crm_erasure_changelist')}?status__exact=requested"
+    return Card(_("Erasures to agree to"), number, url=url, tone="warn") if number else None
+
+
+@surfaces.profile_panel("crm.imports", order=90)
+def lists_panel(*, profile_ids: Any, user: Any, **context: Any) -> surfaces.Panel | None:
+    """The lists a person came with; nothing for those who came by another way."""
+    found = imports.lists_of(profile_ids)
+    if not found or not user.has_perm("crm.view_importrun"):
+        return None
+    return surfaces.Panel(
+        _("Lists"),
+        [
+            (
+                run.source.name if run.source else run.file_name,
+                _("came with it") if is_new else _("was found in it"),
+                reverse("admin:crm_importrun_change", args=[run.pk]),
+            )
+            for run, is_new in found
+        ],
+    )

@@ -198,3 +198,12 @@ def export_sweep() -> None:
     exports.expire(now=clock.now())
     if exports.is_due():
         jobs.wake(exports.TASK)
+
+
+@shared_task(name="crm.retention_now")
+def let_go_now() -> None:
+    """Staff pressed the button: by day, too."""
+    jobs.awake("crm.retention_now")
+    run = retention.run(actor=actors.system("crm.retention_now"), now=clock.now())
+    if run is not None and run.finished_at is None and not jobs.is_stopping():
+        jobs.wake("crm.retention_now")

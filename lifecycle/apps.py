@@ -15,5 +15,15 @@ class LifecycleConfig(AppConfig):
 
     def ready(self) -> None:
         """Bring everything that has a registry into it."""
-        for module in ("knobs", "roles", "kinds", "receivers", "checks", "surfaces", "facts", "services.person_data"):
+        for module in (
+            "knobs",
+            "roles",
+            "kinds",
+            "receivers",
+            "checks",
+            "surfaces",
+            "facts",
+            "services.person_data",
+            "processing_tags",
+        ):
             import_module(f"lifecycle.{module}")

@@ -15,5 +15,15 @@ class MembersConfig(AppConfig):
         """Bring this app's entries into the registries of the apps below."""
         from importlib import import_module
 
-        for module in ("knobs", "roles", "kinds", "receivers", "checks", "surfaces", "facts", "services.person_data"):
+        for module in (
+            "knobs",
+            "roles",
+            "kinds",
+            "receivers",
+            "checks",
+            "surfaces",
+            "facts",
+            "services.person_data",
+            "processing_tags",
+        ):
             import_module(f"members.{module}")

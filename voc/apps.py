@@ -15,5 +15,14 @@ class VocConfig(AppConfig):
         """Bring this app's entries into the registries of the apps below."""
         from importlib import import_module
 
-        for module in ("knobs", "roles", "kinds", "checks", "surfaces", "facts", "services.person_data"):
+        for module in (
+            "knobs",
+            "roles",
+            "kinds",
+            "checks",
+            "surfaces",
+            "facts",
+            "services.person_data",
+            "processing_tags",
+        ):
             import_module(f"voc.{module}")

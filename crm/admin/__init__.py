@@ -1,12 +1,28 @@
 """Staff pages of crm: people, identity, consent, the door and its catalogue, keys, staff."""
 
-from crm.admin import api_keys, consent, identity, kinds, profiles, segments, sources, staff, warnings
+from crm.admin import (
+    accounts,
+    api_keys,
+    consent,
+    identity,
+    imports,
+    kinds,
+    privacy,
+    profiles,
+    segments,
+    sources,
+    staff,
+    warnings,
+)
 
 __all__ = [
+    "accounts",
     "api_keys",
     "consent",
     "identity",
+    "imports",
     "kinds",
+    "privacy",
     "profiles",
     "segments",
     "sources",

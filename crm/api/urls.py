@@ -2,7 +2,7 @@
 
 from rest_framework.routers import SimpleRouter
 
-from crm.api import door, profiles, segments, views
+from crm.api import door, imports, privacy, profiles, segments, views
 
 router = SimpleRouter(use_regex_path=False)
 router.register("profiles", profiles.ProfileViewSet, basename="profile")
@@ -13,6 +13,14 @@ router.register("ingestion-warnings", door.IngestionWarningViewSet, basename="in
 router.register("event-kinds", door.EventKindViewSet, basename="event-kind")
 router.register("segments", segments.SegmentViewSet, basename="segment")
 router.register("segment-exports", segments.SegmentExportViewSet, basename="segment-export")
+router.register("imports", imports.ImportViewSet, basename="import")
+router.register("profiles", privacy.ProfilePrivacyViewSet, basename="profile-privacy")
+router.register("consent-texts", privacy.ConsentTextViewSet, basename="consent-text")
+router.register("pressure-reservations", privacy.PressureReservationViewSet, basename="pressure-reservation")
+router.register("person-exports", privacy.PersonExportViewSet, basename="person-export")
+router.register("erasures", privacy.ErasureViewSet, basename="erasure")
+router.register("processing-register", privacy.ProcessingViewSet, basename="processing-register")
+router.register("retention", privacy.RetentionViewSet, basename="retention")
 router.register("knobs", views.KnobViewSet, basename="knob")
 
 urlpatterns = router.urls

@@ -22,8 +22,9 @@ from crm.models import (
     ConsentRequest,
     ContactChoice,
     ContactPoint,
+    Export,
+    ExportPart,
     Identity,
-    ImportMember,
     MergeRecord,
     MergeSuggestion,
     PressureReservation,
@@ -32,8 +33,8 @@ from crm.models import (
     PurchaseSummary,
 )
 from crm.privacy_registry import Subject
-from crm.services import person_exports
-from crm.states import ConsentRequestStatus, SuggestionStatus
+from crm.services import import_work, person_exports
+from crm.states import ConsentRequestStatus, FileStatus, SuggestionStatus
 
 
 def matching(values: Sequence[str]) -> list[str]:
@@ -195,7 +196,6 @@ _deletes(
 _deletes("crm.accounts", _("Accounts"), AccountMembership, order=33, condition=_of)
 _deletes("crm.computed", _("Computed traits"), ComputedValue, order=34, condition=_of)
 _deletes("crm.purchases", _("Purchases in short"), PurchaseSummary, order=35, condition=_of)
-_deletes("crm.import_members", _("Places in imported lists"), ImportMember, order=36, condition=_of)
 
 privacy_registry.keeps(
     "crm.tombstone",
@@ -219,3 +219,56 @@ privacy_registry.keeps(
     label=_("The log of actions"),
     why=_("It holds numbers of rows and names of fields, no values."),
 )
+
+
+@privacy_registry.eraser("crm.samples", label=_("Sample values of properties"), early=True, order=16)
+def samples(subject: Subject, *, now: datetime) -> int:
+    """Examples in the catalogue in which a value of the person stands."""
+    if not subject.values:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE crm_observedproperty SET samples = ARRAY(SELECT one FROM unnest(samples) AS one"
+            " WHERE NOT one LIKE ANY(%(p)s)) WHERE samples::text LIKE ANY(%(p)s)",
+            {"p": matching(subject.values)},
+        )
+        return cursor.rowcount
+
+
+@privacy_registry.eraser("crm.rejects", label=_("Rejected rows of lists"), early=True, order=17)
+def rejects(subject: Subject, *, now: datetime) -> int:
+    """What stood in a row that could not be read; which row and why stays."""
+    if not subject.values:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE crm_importreject SET excerpt = '' WHERE excerpt LIKE ANY(%s)", [matching(subject.values)]
+        )
+        return cursor.rowcount
+
+
+@privacy_registry.eraser("crm.list_exports", label=_("Exported lists"), early=True, order=18)
+def list_exports(subject: Subject, *, now: datetime) -> int:
+    """Lists that lie ready may hold the person: they go, and can be made again without them."""
+    ready = list(Export.objects.filter(status=FileStatus.READY).values_list("pk", flat=True))
+    if not ready:
+        return 0
+    ExportPart.objects.filter(export_id__in=ready).delete()
+    return Export.objects.filter(pk__in=ready, status=FileStatus.READY).update(status=FileStatus.EXPIRED)
+
+
+@privacy_registry.eraser("crm.import_files", label=_("Files of lists they came in with"), order=5)
+def import_files(profile_ids: Sequence[int], *, limit: int, now: datetime) -> int:
+    """Ended imports that brought them lose their file, their rejects and their examples."""
+    return import_work.forget_people(list(profile_ids), now=now)
+
+
+@privacy_registry.eraser("crm.segments", label=_("Places in segments and lists"), order=37)
+def segments(profile_ids: Sequence[int], *, limit: int, now: datetime) -> int:
+    """They are in no segment any more; sizes are counted anew by the next pass."""
+    changed = 0
+    with connection.cursor() as cursor:
+        for table in ("crm_segmentmembership", "crm_segmentdifference", "crm_importmember"):
+            cursor.execute(f"DELETE FROM {table} WHERE profile_id = ANY(%s)", [list(profile_ids)])
+            changed += cursor.rowcount
+    return changed

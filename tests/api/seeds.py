@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crm.kernel import actors, clock
-from crm.services import catalogue, profiles, segments, sources
+from crm.services import catalogue, erasure, imports, person_exports, profiles, segments, sources
 from lifecycle import registry, shipped
 from lifecycle.services import journeys, messages
 from voc.services import feedback, releases, tickets
@@ -27,6 +27,9 @@ class Seeds:
     eventkind: int
     journey: int
     outboundmessage: int
+    importrun: int
+    erasure: int
+    personexport: int
 
     def path_id(self, path: str) -> object:
         """The id that makes a path of the API meet a row; None where there is nothing to meet."""
@@ -39,9 +42,11 @@ class Seeds:
             "sources": self.source,
             "segments": "fuzzed",
             "event-kinds": self.eventkind,
+            "imports": self.importrun,
             "knobs": "crm.future_days",
             "journeys": self.journey,
             "messages": self.outboundmessage,
+            "erasures": self.erasure,
         }.get(noun)
 
 
@@ -66,8 +71,14 @@ def seed() -> Seeds:
     queued = messages.queue(
         [messages.Item(kind.code, profile, "seed", dict(kind.variables))], actor=ACTOR, now=now
     )
+    run = imports.upload(
+        "seed.csv", [b"email,name\na@example.com,A\n"], kind="contacts", actor=ACTOR, now=now
+    )
+    other = profiles.resolve([("user_id", "fuzz-2")], trust="server", actor=ACTOR, now=now)
+    wanted = erasure.request(other, needs_approval=True, actor=ACTOR, now=now)
+    export = person_exports.request(profile, language="en", actor=ACTOR, now=now)
     public = Profile.objects.values_list("public_id", flat=True).get(pk=profile)
     return Seeds(
         profile, str(public), ticket.pk, voice.pk, release.pk, source.pk, segment.pk, event_kind.pk,
-        journey.pk, next(iter(queued.values())),
+        journey.pk, next(iter(queued.values())), run.pk, wanted.pk, export.pk,
     )  # fmt: skip
