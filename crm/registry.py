@@ -53,6 +53,11 @@ def register_channels(labels: Mapping[str, Any]) -> None:
     _channels.update(labels)
 
 
+def channels() -> dict[str, Any]:
+    """All channels that have a name."""
+    return dict(_channels)
+
+
 def channel_label(channel: str) -> Any:
     """What staff read for a channel; an unregistered one is its own label."""
     return _channels.get(channel, channel)

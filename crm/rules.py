@@ -39,6 +39,8 @@ DEFAULTS = (
 # External identifiers of any other kind.
 OTHER = Rule("*", 50, 5)
 
+# Warnings by which the rules speak when they refuse something.
+BY_IDENTIFIER = ("illegal_identifier", "identity_limit", "merge_not_allowed")
 # Domains whose addresses say nothing about where somebody works.
 FREE_MAIL = (
     "gmail.com", "googlemail.com", "qq.com", "foxmail.com", "163.com", "126.com", "yeah.net", "sina.com",

@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
-from crm.kernel import actionlog, clock
-from crm.kernel.admin import ServiceAdmin, call_service, request_actor
+from crm import warning_codes
+from crm.admin import rule_forms
+from crm.kernel import clock
+from crm.kernel.admin import ServiceAdmin, call_service
 from crm.models import IdentityRule, MergeRecord, MergeSuggestion
-from crm.selectors import profiles, rules
-from crm.services import merges
+from crm.registry import property_label
+from crm.selectors import identity_rules as rule_reads
+from crm.selectors import names_of_actors, profiles
+from crm.services import identity_rules as rule_services
+from crm.services import merges, suggestions
+from crm.states import SuggestionReason, SuggestionStatus
 
 
 def person_link(profile_id: int, name: Any) -> str:
@@ -32,9 +42,25 @@ class NamedPeople(ServiceAdmin):
         changelist = super().get_changelist_instance(request)
         ids = {getattr(row, f"{name}_id") for row in changelist.result_list for name in self.people_fields}
         cards = profiles.cards(ids)
+        texts = {
+            text
+            for row in changelist.result_list
+            for name in ("actor", "undone_by", "decided_by")
+            if (text := getattr(row, name, ""))
+        }
+        actor_names = names_of_actors.names(texts)
         for row in changelist.result_list:
-            row.cards = cards
+            row.cards, row.actor_names = cards, actor_names
         return changelist
+
+    def actor_of(self, row: Any, text: str) -> str:
+        """The name of who did it."""
+        return getattr(row, "actor_names", {}).get(text) or names_of_actors.names([text])[text]
+
+    def root_of(self, row: Any, field: str) -> int:
+        """The person behind a profile id."""
+        card = getattr(row, "cards", {}).get(getattr(row, f"{field}_id"))
+        return card.id if card else getattr(row, f"{field}_id")
 
     def person(self, row: Any, field: str) -> str:
         """The linked name."""
@@ -48,11 +74,27 @@ class MergeRecordAdmin(NamedPeople):
     """Merges, each of which can be taken apart again."""
 
     people_fields = ("winner", "loser")
-    list_display = ("id", "kept", "merged", "cause", "actor", "created_at", "undone_at")
+    list_display = ("id", "kept", "merged", "cause", "who", "created_at", "undone_at")
     list_filter = ("cause",)
     ordering = ("-id",)
     actions = ("undo",)
-    fields = ("winner", "loser", "cause", "changes", "actor", "created_at", "undone_at", "undone_by")
+    fields = ("winner", "loser", "cause", "changed_values", "who", "created_at", "undone_at", "undoer")
+    readonly_fields = ("changed_values", "who", "undoer")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The button on the page of a customer."""
+        undo = self.admin_site.admin_view(require_POST(self.undo_view))
+        return [path("<int:pk>/undo/", undo, name="crm_mergerecord_undo"), *super().get_urls()]
+
+    def undo_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take one merge apart and show who stayed."""
+        if not self.has_merge_permission(request):
+            raise PermissionDenied
+        row = MergeRecord.objects.filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        call_service(request, _("Merge %(id)s was undone.") % {"id": pk}, merges.undo, pk)
+        return HttpResponseRedirect(reverse("admin:crm_profile_change", args=[row.winner_id]))
 
     @admin.display(description=_("kept profile"))
     def kept(self, row: MergeRecord) -> str:
@@ -63,6 +105,22 @@ class MergeRecordAdmin(NamedPeople):
     def merged(self, row: MergeRecord) -> str:
         """Who was joined."""
         return self.person(row, "loser")
+
+    @admin.display(description=_("actor"))
+    def who(self, row: MergeRecord) -> str:
+        """By name."""
+        return self.actor_of(row, row.actor)
+
+    @admin.display(description=_("undone by"))
+    def undoer(self, row: MergeRecord) -> str:
+        """By name."""
+        return self.actor_of(row, row.undone_by) if row.undone_by else "–"
+
+    @admin.display(description=_("changed values"))
+    def changed_values(self, row: MergeRecord) -> str:
+        """Names of the values that the kept profile took over."""
+        names = sorted({*row.changes} - {"seen"})
+        return ", ".join(str(property_label(name.removeprefix(merges.TRAIT))) for name in names) or "–"
 
     @admin.action(description=_("Take apart again"), permissions=["merge"])
     def undo(self, request: HttpRequest, queryset: Any) -> None:
@@ -77,13 +135,40 @@ class MergeRecordAdmin(NamedPeople):
 
 @admin.register(MergeSuggestion)
 class MergeSuggestionAdmin(NamedPeople):
-    """Pairs that may be one person: merge or dismiss."""
+    """Pairs that may be one person, the likeliest first: compare, merge or dismiss."""
 
     people_fields = ("first", "second")
-    list_display = ("id", "one", "other", "reason", "status", "created_at", "decided_at")
+    list_display = ("compare", "one", "other", "score", "why", "status", "created_at", "decided_at", "who")
+    list_display_links = None
     list_filter = ("status",)
-    ordering = ("-id",)
+    search_fields = ("reason",)
+    search_help_text = _("Number of a person, such as #12")
+    ordering = ("-score", "-id")
     actions = ("accept", "dismiss")
+    fields = ("first", "second", "score", "why", "status", "created_at", "decided_at", "who")
+    readonly_fields = ("why", "who")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Pairs of people who still are two, nobody of them erased."""
+        return MergeSuggestion.objects.filter(first__erased_at=None, second__erased_at=None)
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """The suggestions about one person, by number."""
+        text = search_term.strip().removeprefix("#")
+        if not text:
+            return queryset, False
+        if not text.isdecimal() or len(text) > 18:
+            return queryset.none(), False
+        ids = profiles.ids_of(int(text))
+        return queryset.filter(Q(first_id__in=ids) | Q(second_id__in=ids)), False
+
+    @admin.display(description=_("compare"))
+    def compare(self, row: MergeSuggestion) -> str:
+        """To the page with both side by side."""
+        if row.status == SuggestionStatus.MERGED:
+            return "–"
+        url = reverse("admin:crm_profile_merge", args=[self.root_of(row, "first")])
+        return format_html('<a href="{}?other={}">{}</a>', url, self.root_of(row, "second"), _("Compare"))
 
     @admin.display(description=_("first profile"))
     def one(self, row: MergeSuggestion) -> str:
@@ -95,20 +180,27 @@ class MergeSuggestionAdmin(NamedPeople):
         """The second person."""
         return self.person(row, "second")
 
+    @admin.display(description=_("why"))
+    def why(self, row: MergeSuggestion) -> str:
+        """The evidence in words."""
+        return "; ".join(str(word) for word in evidence_words(row))
+
+    @admin.display(description=_("decided by"))
+    def who(self, row: MergeSuggestion) -> str:
+        """By name."""
+        return self.actor_of(row, row.decided_by) if row.decided_by else "–"
+
     @admin.action(description=_("They are one person: merge"), permissions=["merge"])
     def accept(self, request: HttpRequest, queryset: Any) -> None:
         """Merge the second into the first."""
-        self._decide(request, queryset, accept=True)
+        for row in queryset.order_by("pk"):
+            call_service(request, _("Merged."), merges.decide_suggestion, row.pk, accept=True)
 
     @admin.action(description=_("They are two people: dismiss"), permissions=["dismiss"])
     def dismiss(self, request: HttpRequest, queryset: Any) -> None:
         """Keep them apart."""
-        self._decide(request, queryset, accept=False)
-
-    def _decide(self, request: HttpRequest, queryset: Any, *, accept: bool) -> None:
-        done = _("Merged.") if accept else _("Dismissed.")
         for row in queryset.order_by("pk"):
-            call_service(request, done, merges.decide_suggestion, row.pk, accept=accept)
+            call_service(request, _("Dismissed."), merges.decide_suggestion, row.pk, accept=False)
 
     def has_merge_permission(self, request: HttpRequest) -> bool:
         """Who may merge."""
@@ -119,12 +211,48 @@ class MergeSuggestionAdmin(NamedPeople):
         return request.user.has_perm("crm.change_mergesuggestion")
 
 
+def evidence_words(row: MergeSuggestion) -> list[Any]:
+    """What speaks for a pair, in words; the strongest first."""
+    codes = {str(entry.get("code")) for entry in row.evidence if isinstance(entry, dict)}
+    known = [code for code in suggestions.SCORES if code in codes]
+    return [SuggestionReason(code).label for code in known] or [row.reason]
+
+
 @admin.register(IdentityRule)
 class IdentityRuleAdmin(ServiceAdmin):
-    """What each kind of identifier may do. Configuration: staff type it in, every change is kept."""
+    """What each kind of identifier may do, in words; what it refused lately, and what another rule would."""
 
-    list_display = ("kind", "priority", "limit", "names_person")
+    list_display = ("kind_words", "explanation", "priority", "limit", "blocked_number", "refused_lately")
     ordering = ("priority", "kind")
+    list_display_links = ("kind_words",)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Refusals of all rules at once."""
+        changelist = super().get_changelist_instance(request)
+        counts = rule_reads.refused_counts(now=clock.now())
+        for row in changelist.result_list:
+            row.refused = counts.get(row.kind, 0)
+        return changelist
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def kind_words(self, row: IdentityRule) -> str:
+        """In the reader's words."""
+        return str(rule_reads.label(row.kind))
+
+    @admin.display(description=_("in words"))
+    def explanation(self, row: IdentityRule) -> str:
+        """The rule in a sentence."""
+        return rule_reads.explain(row)
+
+    @admin.display(description=_("blocked values"))
+    def blocked_number(self, row: IdentityRule) -> int:
+        """How many values and patterns."""
+        return len(row.blocked_values) + len(row.blocked_patterns)
+
+    @admin.display(description=_("refused in 30 days"))
+    def refused_lately(self, row: IdentityRule) -> int:
+        """From the warnings of the door."""
+        return getattr(row, "refused", 0)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Rules for external identifiers are added."""
@@ -134,14 +262,59 @@ class IdentityRuleAdmin(ServiceAdmin):
         """Rules are changed by those who may."""
         return request.user.has_perm("crm.change_identityrule")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """The kind is the key."""
-        return ("kind",) if obj else ()
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """A rule for a kind that has none."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return self._page(request, None)
 
-    def save_model(self, request: HttpRequest, obj: IdentityRule, form: Any, change: bool) -> None:
-        """Save, log, and let this process forget the old rule."""
-        super().save_model(request, obj, form, change)
-        actionlog.write(
-            request_actor(request), "crm.identity_rule.saved", obj, fields=form.changed_data, now=clock.now()
-        )
-        rules.forget()
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """One rule."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = IdentityRule.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        if row is None:
+            raise Http404
+        return self._page(request, row)
+
+    def _page(self, request: HttpRequest, row: IdentityRule | None) -> HttpResponse:
+        may_change = self.has_change_permission(request) if row else self.has_add_permission(request)
+        form = rule_forms.RuleForm(request.POST or None, row=row)
+        tried = None
+        if request.method == "POST":
+            if not may_change:
+                raise PermissionDenied
+            if form.is_valid() and request.POST.get("action") == "try":
+                tried = form.effect(now=clock.now())
+            elif form.is_valid():
+                saved = call_service(
+                    request, _("The rule is in force within seconds."), rule_services.save, form.rule_kind,
+                    **form.arguments(),
+                )  # fmt: skip
+                if saved is not None:
+                    return HttpResponseRedirect(reverse("admin:crm_identityrule_change", args=[saved.pk]))
+        blocked = rule_reads.blocked(row) if row else []
+        history = list(row.events.order_by("-pgh_id")[:10]) if row and hasattr(row, "events") else []
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": rule_reads.label(row.kind) if row else _("A rule for another kind of identifier"),
+            "rule": row,
+            "form": form,
+            "tried": tried,
+            "may_change": may_change,
+            "explanation": rule_reads.explain(row) if row else "",
+            "blocked": blocked,
+            "actors": names_of_actors.names(one.by for one in blocked if one.by),
+            "refused": [
+                (warning_codes.CODES[one.code].title, one)
+                for one in rule_reads.refused(row.kind, now=clock.now())
+            ]
+            if row
+            else [],
+            "warnings_url": reverse("admin:crm_ingestionwarning_changelist"),
+            "history": history,
+        }
+        return TemplateResponse(request, "crm/admin/identity_rule.html", context)

@@ -17,30 +17,35 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
+from crm.admin import people_actions, timeline_filters
 from crm.kernel import clock, surfaces
-from crm.kernel.admin import ServiceAdmin, call_service, request_actor
-from crm.kernel.errors import DomainError, Invalid
+from crm.kernel.admin import ServiceAdmin, request_actor
+from crm.kernel.errors import Invalid
 from crm.kernel.templatetags.actors import actor_words
 from crm.models import MergeSuggestion, Profile
-from crm.selectors import consents, contacts, timeline
+from crm.readable import text as readable
+from crm.selectors import consents, contacts, names_of_actors, related, timeline
+from crm.selectors import notes as note_reads
 from crm.selectors import profiles as profile_selectors
-from crm.services import erasure, merges, pressure
-from crm.services.merges import FIELDS
-from crm.states import Channel, Purpose, SuggestionStatus
+from crm.selectors import search as people_search
+from crm.services import erasure, pressure
+from crm.states import Channel, LinkKind, NoteCategory, Purpose, SuggestionStatus
 
 PAGE = 30
 SHORT = 40
 
 
 @admin.register(Profile)
-class ProfileAdmin(ServiceAdmin):
+class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
     """Customers. The change page is the customer page; nothing on it is typed into a row directly."""
 
     list_display = ("name", "language", "time_zone", "first_seen_at", "last_seen_at", "created_at")
     list_display_links = ("name",)
     list_filter = ("language",)
     search_fields = ("display_name",)
-    search_help_text = gettext_lazy("Name, pinyin, e-mail, phone or any ID")
+    search_help_text = gettext_lazy(
+        "Name, pinyin, initials, e-mail, phone or any ID; several words narrow it down"
+    )
     ordering = ("-id",)
     sortable_by = ()
 
@@ -56,15 +61,40 @@ class ProfileAdmin(ServiceAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Profile], search_term: str
     ) -> tuple[QuerySet[Profile], bool]:
-        """The people search: tokens and exact identifiers, never a scan."""
-        return profile_selectors.search(search_term, within=queryset), False
+        """The people search: stored words and exact identifiers, never a scan; the best first, with the reason."""
+        if not search_term.strip():
+            return queryset, False
+        hits = people_search.people(search_term, limit=profile_selectors.MOST_FOUND)
+        request.people_found = {hit.profile_id: hit for hit in hits}  # type: ignore[attr-defined]
+        return profile_selectors.ranked(queryset, [hit.profile_id for hit in hits]), False
+
+    def get_list_display(self, request: HttpRequest) -> Sequence[str]:
+        """While searching, why somebody was found."""
+        if not request.GET.get("q", "").strip():
+            return self.list_display
+        return ("name", "found_by", *self.list_display[1:])
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Give each row the reason it was found for."""
+        changelist = super().get_changelist_instance(request)
+        hits = getattr(request, "people_found", {})
+        for row in changelist.result_list:
+            row.hit = hits.get(row.pk)
+        return changelist
+
+    @admin.display(description=gettext_lazy("found by"))
+    def found_by(self, profile: Profile) -> str:
+        """Name, pinyin, e-mail, phone…"""
+        hit = getattr(profile, "hit", None)
+        return ", ".join(str(people_search.reason_label(code)) for code in hit.reasons) if hit else "–"
 
     def get_urls(self) -> list[URLPattern]:
         """The parts and actions of the customer page."""
         view = self.admin_site.admin_view
         return [
             path("<int:pk>/timeline/", view(self.timeline_view), name="crm_profile_timeline"),
-            path("<int:pk>/merge/", view(self.merge_view), name="crm_profile_merge"),
+            path("<int:pk>/related/", view(self.related_view), name="crm_profile_related"),
+            *self.action_urls(view),
             path("<int:pk>/erase/", view(require_POST(self.erase_view)), name="crm_profile_erase"),
             *super().get_urls(),
         ]
@@ -77,18 +107,34 @@ class ProfileAdmin(ServiceAdmin):
         if isinstance(rows, HttpResponse):
             return rows
         root, ids, now = rows[0], [row.pk for row in rows], clock.now()
-        items = timeline.page(ids, limit=PAGE, now=now, oldest=timeline.oldest_of(rows))
+        chosen = timeline_filters.read(request.GET)
+        items = timeline.page(ids, limit=PAGE, now=now, oldest=timeline.oldest_of(rows), **chosen.conditions)
         decisions = consents.current(ids)
         left, budget = pressure.left(ids, now=now)
+        notes = note_reads.of(ids)
+        records = list(profile_selectors.merges(ids)[:SHORT]) if len(ids) > 1 else []
+        actors = names_of_actors.names(_actors_on(root, notes, records))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": self.name(root),
             "profile": root,
             "is_erased": root.erased_at is not None,
-            "facts": _facts(root),
-            "traits": sorted(root.traits.items()),
-            "sources": root.value_sources,
+            "facts": _facts(root, actors),
+            "traits": [
+                (name, readable(value, name=name), _stamp(root, f"traits.{name}", actors))
+                for name, value in sorted(root.traits.items())
+            ],
+            "actors": actors,
+            "notes": notes,
+            "first_notes": [note for note in notes if note.is_first],
+            "note_categories": NoteCategory.choices,
+            "may_note": request.user.has_perm("crm.add_profilenote"),
+            "may_delete_notes": request.user.has_perm("crm.delete_profilenote"),
+            "own_actor": str(request_actor(request)),
+            "link_kinds": LinkKind.choices,
+            "filters": chosen,
+            "related_url": reverse("admin:crm_profile_related", args=[root.pk]),
             "identities": list(profile_selectors.identities(ids)[:SHORT]),
             "contact_points": list(contacts.of(ids)[:SHORT]),
             "decisions": [
@@ -97,10 +143,10 @@ class ProfileAdmin(ServiceAdmin):
             ],
             "pressure_left": left,
             "pressure_budget": budget,
-            "merge_records": list(profile_selectors.merges(ids)[:SHORT]) if len(ids) > 1 else [],
+            "merge_records": records,
             "has_suggestion": any(row.has_suggestion for row in rows),
             "items": items,
-            "next_url": _next_url(root.pk, items),
+            "next_url": _next_url(root.pk, items, chosen.query),
             "panels": surfaces.profile_panels(profile_ids=ids, now=now, user=request.user),
             "may_merge": request.user.has_perm("crm.merge_profile"),
             "may_erase": request.user.has_perm("crm.erase_profile"),
@@ -136,55 +182,29 @@ class ProfileAdmin(ServiceAdmin):
         rows = self._person(request, pk)
         if isinstance(rows, HttpResponse):
             return rows
-        before = _cursor(request.GET.get("before", ""))
+        before = _cursor(request.GET["before"]) if "before" in request.GET else None
+        chosen = timeline_filters.read(request.GET)
         items = timeline.page(
-            [row.pk for row in rows], before=before, limit=PAGE, oldest=timeline.oldest_of(rows)
-        )
-        context = {"items": items, "next_url": _next_url(pk, items)}
+            [row.pk for row in rows], before=before, limit=PAGE, oldest=timeline.oldest_of(rows),
+            **chosen.conditions,
+        )  # fmt: skip
+        context = {"items": items, "next_url": _next_url(pk, items, chosen.query), "is_first": before is None}
         return TemplateResponse(request, "crm/admin/_timeline.html", context)
 
-    def merge_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Find the other person, choose value by value, merge."""
-        if not request.user.has_perm("crm.merge_profile"):
-            raise PermissionDenied
+    def related_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Who and what belongs to this person; fetched after the page is there."""
         rows = self._person(request, pk)
         if isinstance(rows, HttpResponse):
             return rows
-        root = rows[0]
-        other = self._other(request)
-        if request.method == "POST" and other is not None:
-            choices = {field: request.POST[field] for field in FIELDS if request.POST.get(field)}
-            record = call_service(
-                request, _("The two are one person now."), merges.merge, root.pk, other.pk, choices=choices
-            )
-            if record is not None:
-                return HttpResponseRedirect(reverse("admin:crm_profile_change", args=[record.winner_id]))
-        preview, text = None, request.GET.get("q", "").strip()
-        if other is not None:
-            try:
-                preview = merges.preview(root.pk, other.pk)
-            except DomainError as error:
-                messages.error(request, str(error.message))
-        found = profile_selectors.search(text).exclude(pk=root.pk)[:20] if text else ()
+        ids = [row.pk for row in rows]
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Merge another person into %(name)s") % {"name": self.name(root)},
-            "profile": root,
-            "other": other,
-            "text": text,
-            "found": found,
-            "preview": [
-                {"field": Profile._meta.get_field(row.name).verbose_name, "row": row} for row in preview or ()
-            ],
+            "profile": rows[0],
+            "people": related.people(ids),
+            "accounts": related.accounts(ids) if request.user.has_perm("crm.view_account") else [],
+            "may_link": request.user.has_perm("crm.add_profilelink"),
+            "may_merge": request.user.has_perm("crm.merge_profile"),
         }
-        return TemplateResponse(request, "crm/admin/merge.html", context)
-
-    def _other(self, request: HttpRequest) -> Profile | None:
-        text = request.POST.get("other") or request.GET.get("other") or ""
-        if not text.isdecimal() or len(text) > 18:
-            return None
-        return Profile.objects.all().visible_to(request.user).filter(pk=int(text)).first()
+        return TemplateResponse(request, "crm/admin/_related.html", context)
 
     def erase_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Erase a person after staff typed the number that the page asks for."""
@@ -196,40 +216,52 @@ class ProfileAdmin(ServiceAdmin):
         if request.POST.get("confirm", "").strip() != str(pk):
             messages.error(request, _("Nothing was erased: type the number %(id)s to confirm.") % {"id": pk})
         else:
-            erasure.erase(pk, actor=request_actor(request), now=clock.now())
+            erasure.start(pk, actor=request_actor(request), now=clock.now())
             messages.success(request, _("This person's data was erased."))
         return HttpResponseRedirect(reverse("admin:crm_profile_change", args=[pk]))
 
 
-def _facts(root: Profile) -> list[tuple[Any, Any, Any]]:
+def _facts(root: Profile, actors: dict[str, str]) -> list[tuple[Any, Any, Any]]:
     """Typed values that are known: label, value, and where it came from."""
     shown = []
-    for field in ("family_name", "given_name", "language", "time_zone", "birthday", "country", "region"):
+    for field in (
+        "display_name", "family_name", "given_name", "language", "time_zone", "birthday", "country", "region",
+    ):  # fmt: skip
         value = root.get_language_display() if field == "language" else getattr(root, field)
         if getattr(root, field):
             if field == "birthday" and root.birthday_is_lunar:
                 value = _("%(date)s (lunar calendar)") % {"date": value}
-            shown.append((Profile._meta.get_field(field).verbose_name, value, _stamp(root, field)))
+            shown.append((Profile._meta.get_field(field).verbose_name, value, _stamp(root, field, actors)))
     return shown
 
 
-def _stamp(root: Profile, name: str) -> str:
+def _actors_on(root: Profile, notes: Sequence[Any], records: Sequence[Any]) -> set[str]:
+    """Everybody whose name stands on the page."""
+    found = {note.actor for note in notes} | {record.actor for record in records}
+    found |= {record.undone_by for record in records if record.undone_by}
+    return found | {
+        held["by"] for held in root.value_sources.values() if isinstance(held, dict) and "by" in held
+    }
+
+
+def _stamp(root: Profile, name: str, actors: dict[str, str]) -> str:
     held = root.value_sources.get(name)
     if not isinstance(held, dict) or "by" not in held:
         return ""
     return _("from %(source)s, %(day)s") % {
-        "source": actor_words(held["by"]),
+        "source": actors.get(held["by"]) or actor_words(held["by"]),
         "day": str(held.get("at", ""))[:10],
     }
 
 
-def _next_url(pk: int, items: Sequence[timeline.TimelineItem]) -> str:
+def _next_url(pk: int, items: Sequence[timeline.TimelineItem], query: str) -> str:
     if len(items) < PAGE:
         return ""
     before = f"{items[-1].occurred_at.isoformat()}|{items[-1].id}"
     from urllib.parse import quote
 
-    return f"{reverse('admin:crm_profile_timeline', args=[pk])}?before={quote(before)}"
+    more = f"&{query}" if query else ""
+    return f"{reverse('admin:crm_profile_timeline', args=[pk])}?before={quote(before)}{more}"
 
 
 def _cursor(text: str) -> tuple[datetime, UUID]:

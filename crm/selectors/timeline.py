@@ -16,13 +16,26 @@ import orjson
 from django.db import connection
 from django.db.models import Max, Min
 
+from crm import readable
 from crm.kernel import clock, knobs
 from crm.kernel.reactions import Fact
 from crm.models import Profile
-from crm.registry import channel_label, kind_label, property_label
+from crm.registry import channel_label, kind_label
 from crm.selectors import profiles
 
 Cursor = tuple[datetime, UUID]
+# Kinds that staff look at together: names, and beginnings of names. Whatever is in none is `other`.
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "shopping": (
+        (), ("Product", "Order", "Cart", "Checkout", "Coupon", "Payment", "Promotion", "Wishlist", "Subscription"),
+    ),
+    "visits": (("page", "screen", "Page Viewed", "App Opened", "Signed In"), ("Application ",)),
+    "messages": ((), ("lifecycle.", "Email ", "Message ")),
+    "voice": ((), ("voc.",)),
+    "loyalty": ((), ("members.",)),
+    "profile": (("identify", "group", "alias"), ("crm.",)),
+    "other": ((), ()),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +63,9 @@ class TimelineItem:
         return channel_label(self.channel)
 
     @property
-    def facts(self) -> list[tuple[Any, Any]]:
-        """Its first properties, each with what staff read for its name."""
-        return [(property_label(name), value) for name, value in list(self.properties.items())[:8]]
+    def facts(self) -> list[tuple[str, str]]:
+        """Its properties in words, nested ones in lines."""
+        return readable.lines(self.properties)
 
 
 def page(
@@ -63,17 +76,26 @@ def page(
     kinds: Sequence[str] | None = None,
     now: datetime | None = None,
     oldest: datetime | None = None,
+    group: str = "",
+    channel: str = "",
+    source_id: int | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[TimelineItem]:
     """Up to `limit` touchpoints before the cursor (occurred_at, id), newest first.
 
     The window grows fourfold while the page is not full: a silence of years costs a few reads, not one per month.
-    `oldest`, when the caller knows it (see `oldest_of`), saves the read of it.
+    `oldest`, when the caller knows it (see `oldest_of`), saves the read of it. `group` is one of GROUPS; `until` is
+    not included.
     """
     if not profile_ids or limit < 1:
         return []
     cursor = before if isinstance(before, tuple) else (before, None) if before else None
     newest = cursor[0] if cursor else (now or clock.now()) + timedelta(days=31)
     oldest = oldest or _oldest(profile_ids)
+    oldest = max(oldest, since) if since is not None else oldest
+    newest = min(newest, until) if until is not None else newest
+    extra = _extra(group, channel=channel, source_id=source_id, until=until)
     width = timedelta(days=knobs.get("crm.timeline_window_days"))
     if newest - oldest <= 2 * width:
         # A few years of partitions are planned faster than a second read is made.
@@ -84,7 +106,7 @@ def page(
         lower = max(upper - width, oldest)
         found += _window(
             profile_ids, lower=lower, upper=upper, inclusive=inclusive, cursor=cursor,
-            limit=limit - len(found), kinds=kinds,
+            limit=limit - len(found), kinds=kinds, extra=extra,
         )  # fmt: skip
         if lower <= oldest:
             break
@@ -108,6 +130,34 @@ def oldest_of(rows: Iterable[Profile]) -> datetime:
     return min(known) - timedelta(days=1) if known else datetime.max.replace(tzinfo=UTC)
 
 
+def _extra(
+    group: str, *, channel: str, source_id: int | None, until: datetime | None
+) -> tuple[list[str], list[Any]]:
+    """What staff chose beyond people and time."""
+    conditions: list[str] = []
+    params: list[Any] = []
+    if group:
+        wanted = (
+            [GROUPS[group]]
+            if group != "other"
+            else [known for key, known in GROUPS.items() if key != "other"]
+        )
+        fits = "(kind = ANY(%s) OR kind ^@ ANY(%s))"
+        conditions.append(fits if group != "other" else f"NOT {fits}")
+        params += [[kind for kinds, _prefixes in wanted for kind in kinds]]
+        params += [[prefix for _kinds, prefixes in wanted for prefix in prefixes]]
+    if channel:
+        conditions.append("channel = %s")
+        params.append(channel)
+    if source_id is not None:
+        conditions.append("source_id = %s")
+        params.append(source_id)
+    if until is not None:
+        conditions.append("occurred_at < %s")
+        params.append(until)
+    return conditions, params
+
+
 _COLUMNS = "profile_id, occurred_at, id, received_at, kind, channel, source_id, stage, properties::text"
 
 
@@ -120,6 +170,7 @@ def _window(
     cursor: tuple[datetime, UUID | None] | None,
     limit: int,
     kinds: Sequence[str] | None,
+    extra: tuple[list[str], list[Any]],
 ) -> list[TimelineItem]:
     conditions = ["profile_id = ANY(%s)", "occurred_at >= %s", f"occurred_at {'<=' if inclusive else '<'} %s"]
     params: list[Any] = [list(profile_ids), lower, upper]
@@ -133,6 +184,8 @@ def _window(
     if kinds is not None:
         conditions.append("kind = ANY(%s)")
         params.append(list(kinds))
+    conditions += extra[0]
+    params += extra[1]
     with connection.cursor() as db:
         db.execute(
             f"SELECT {_COLUMNS} FROM crm_touchpoint WHERE {' AND '.join(conditions)}"

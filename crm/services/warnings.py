@@ -3,7 +3,7 @@
 One row per source, code, subject and day, written as the last thing of the batch's transaction so that its lock
 is held for the shortest time. The sample names the event and the field, never a person's value. Codes in
 `BY_KIND` are about one kind that staff know by name; theirs is the only subject, so that a sender of made-up kinds
-cannot make rows without end.
+cannot make rows without end. Refusals of the identity rules have the kind of identifier as their subject.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from crm.rules import BY_IDENTIFIER
+from crm.selectors import rules
 from crm.services import hotpath
 
 BY_KIND = frozenset({"schema_violation", "kind_blocked"})
@@ -79,7 +81,12 @@ def write(
 
 
 def _add(found: dict[tuple[str, str], list[Any]], code: str, sample: dict[str, Any]) -> None:
-    entry = found.setdefault((code, sample["kind"] if code in BY_KIND else ""), [0, sample])
+    subject = sample["kind"] if code in BY_KIND else ""
+    if code in BY_IDENTIFIER:
+        # The detail begins with the kind of identifier: kinds with a rule are counted apart, for the page of it.
+        kind = sample["detail"].partition(" ")[0]
+        subject = kind if kind in rules.in_force() else "*"
+    entry = found.setdefault((code, subject), [0, sample])
     entry[0] += 1
 
 
