@@ -47,7 +47,7 @@ class ImportRunAdmin(ButtonPage):
         "reshape": ("crm.import_profile", "reshape"),
         "map": ("crm.import_profile", "map_columns"),
         "describe": ("crm.import_profile", "describe"),
-        "check": ("crm.import_profile", "check"),
+        "check": ("crm.import_profile", "dry_run"),
         "start": ("crm.import_profile", "start"),
         "pause": ("crm.import_profile", "pause"),
         "resume": ("crm.import_profile", "resume"),
@@ -311,7 +311,7 @@ class ImportRunAdmin(ButtonPage):
             return self.render(request, fresh, context, status=400)
         return HttpResponseRedirect(self.page_url(row.pk))
 
-    def check(self, request: HttpRequest, row: ImportRun) -> None:
+    def dry_run(self, request: HttpRequest, row: ImportRun) -> None:
         """Begin the dry run anew."""
         self.call(request, imports.check, row.pk)
 
