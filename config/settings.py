@@ -273,6 +273,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ArmEnum": "lifecycle.states.Arm",
         "ChannelEnum": "crm.states.Channel",
+        "ComputedStatusEnum": "crm.states.ComputedStatus",
         "ConsentWayEnum": "crm.states.ConsentWay",
         "DecisionEnum": "lifecycle.states.Decision",
         "DeliveryStatusEnum": "lifecycle.states.DeliveryStatus",

@@ -11,9 +11,10 @@ from django.utils.formats import date_format, localize
 from django.utils.translation import gettext as _
 
 from crm.kernel import surfaces
+from crm.kernel.money import Money
 from crm.kernel.surfaces import Card, Panel
 from crm.models import Erasure
-from crm.selectors import imports, pressure, segments, tallies, warnings
+from crm.selectors import computed, imports, pressure, purchases, segments, tallies, warnings
 from crm.states import ErasureStatus
 
 
@@ -22,6 +23,28 @@ def touchpoints_today(*, now: datetime, **context: Any) -> Card:
     """Touchpoints received today (UTC)."""
     counts = tallies.by_kind(since=now.date(), until=now.date())
     return Card(_("Touchpoints today"), sum(counts.values()), url=reverse("admin:crm_profile_changelist"))
+
+
+@surfaces.profile_panel("crm.computed", order=40)
+def computed_values(*, profile_ids: list[int], user: Any, **context: Any) -> Panel | None:
+    """Computed traits and purchases of a person, each with the time it was computed."""
+    if not user.has_perm("crm.view_computedtrait"):
+        return None
+    rows: list[tuple[Any, Any, str]] = []
+    bought = purchases.summary_of(profile_ids[0])
+    if bought is not None:
+        spent = Money(bought.spent, bought.currency)
+        rows.append((_("Orders"), f"{bought.orders} · {spent}", ""))
+        rows.append((_("Last order"), date_format(timezone.localtime(bought.last_order_at), "SHORT_DATE_FORMAT"), ""))
+        if bought.segment:
+            rows.append((_("RFM group"), bought.get_segment_display(), ""))
+    for value in computed.values_of(profile_ids):
+        shown = value.shown
+        if isinstance(shown, datetime):
+            shown = date_format(timezone.localtime(shown), "SHORT_DATETIME_FORMAT")
+        day = date_format(timezone.localtime(value.computed_at), "SHORT_DATE_FORMAT")
+        rows.append((value.name, _("%(value)s (as of %(day)s)") % {"value": shown, "day": day}, ""))
+    return Panel(_("Computed"), rows, empty_text=_("Nothing is computed yet.")) if rows else None
 
 
 @surfaces.home_card("crm.warnings", order=60)

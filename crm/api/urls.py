@@ -2,7 +2,7 @@
 
 from rest_framework.routers import SimpleRouter
 
-from crm.api import door, imports, privacy, profiles, segments, views
+from crm.api import computed, door, imports, privacy, profiles, segments, views
 
 router = SimpleRouter(use_regex_path=False)
 router.register("profiles", profiles.ProfileViewSet, basename="profile")
@@ -11,6 +11,8 @@ router.register("merge-suggestions", views.MergeSuggestionViewSet, basename="mer
 router.register("sources", door.SourceViewSet, basename="source")
 router.register("ingestion-warnings", door.IngestionWarningViewSet, basename="ingestion-warning")
 router.register("event-kinds", door.EventKindViewSet, basename="event-kind")
+router.register("computed-traits", computed.ComputedTraitViewSet, basename="computed-trait")
+router.register("purchase-reports", computed.PurchaseReportViewSet, basename="purchase-report")
 router.register("segments", segments.SegmentViewSet, basename="segment")
 router.register("segment-exports", segments.SegmentExportViewSet, basename="segment-export")
 router.register("imports", imports.ImportViewSet, basename="import")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -195,14 +195,19 @@ def preview(wanted: Definition, *, now: datetime, people: int = 10) -> list[tupl
     """What the definition yields for the people who did it last: (card, value, shown). Writes nothing."""
     at = compiler.moment(now=now)
     low, high = computing.bounds(wanted.window, at=at)
-    with connection.cursor() as cursor:
-        # People of the newest touchpoints of this kind that arrived, looked for in a bounded piece of the newest.
-        cursor.execute(
-            "SELECT DISTINCT profile_id FROM (SELECT profile_id FROM crm_touchpoint WHERE kind = %s"
-            " AND occurred_at >= %s AND occurred_at < %s ORDER BY occurred_at DESC LIMIT %s) AS newest LIMIT %s",
-            [wanted.kind, low, high, people * 20, people],
-        )
-        roots = set(profiles.roots([row[0] for row in cursor.fetchall()]).values())
+    roots: set[int] = set()
+    for days in (30, 400):
+        # Some who did it lately, whoever comes first: the newest would need a sort of everything.
+        since = max(low, min(high, now) - timedelta(days=days))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT DISTINCT profile_id FROM (SELECT profile_id FROM crm_touchpoint WHERE kind = %s"
+                " AND occurred_at >= %s AND occurred_at < %s LIMIT %s) AS some LIMIT %s",
+                [wanted.kind, since, high, people * 20, people],
+            )
+            roots = set(profiles.roots([row[0] for row in cursor.fetchall()]).values())
+        if roots or since == low:
+            break
     if not roots:
         return []
     found = compute(wanted, roots=sorted(roots), now=now)

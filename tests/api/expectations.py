@@ -45,6 +45,20 @@ API = {
     "profiles/{id}/merge/": {"POST": ("crm.profile:write", LEADS)},
     "profiles/{id}/preview-merge/": {"POST": ("crm.profile:write", LEADS)},
     "profiles/{id}/timeline/": {"GET": ("crm.profile:read", READERS)},
+    "computed-traits/": {
+        "GET": ("crm.computedtrait:read", READERS),
+        "POST": ("crm.computedtrait:write", LEADS),
+    },
+    "computed-traits/{pk}/": {
+        "GET": ("crm.computedtrait:read", READERS),
+        "PATCH": ("crm.computedtrait:write", LEADS),
+    },
+    **{
+        f"computed-traits/{{pk}}/{name}/": {"POST": ("crm.computedtrait:write", LEADS)}
+        for name in ("activate", "pause", "archive", "recompute", "cancel")
+    },
+    "purchase-reports/": {"GET": ("crm.purchasereport:read", READERS)},
+    "purchase-reports/{pk}/": {"GET": ("crm.purchasereport:read", READERS)},
     "merges/": {"GET": ("crm.mergerecord:read", READERS)},
     "merges/{pk}/": {"GET": ("crm.mergerecord:read", READERS)},
     "merges/{pk}/undo/": {"POST": ("crm.mergerecord:write", LEADS)},
@@ -188,6 +202,9 @@ STAFF_PAGES = {
 MODELS = {
     "auth.group": (ADMINS, NOBODY, NOBODY, NOBODY),
     "crm.apikey": (ADMINS, NOBODY, ADMINS, NOBODY),
+    "crm.computedtrait": (READERS, READERS, LEADS, NOBODY),
+    "crm.purchasereport": (READERS, NOBODY, NOBODY, NOBODY),
+    "crm.purchasesummary": (READERS, NOBODY, NOBODY, NOBODY),
     "crm.consentrecord": (READERS, NOBODY, NOBODY, NOBODY),
     "crm.consenttext": (READERS, NOBODY, ADMINS, NOBODY),
     "crm.erasure": (READERS, READERS, NOBODY, NOBODY),
@@ -241,6 +258,11 @@ BUTTONS = {
     ("crm.segment", "take_import"): ANALYSTS,
     ("crm.segment", "remove"): ANALYSTS,
     ("crm.segment", "export"): LEADS,
+    ("crm.computedtrait", "activate"): LEADS,
+    ("crm.computedtrait", "pause"): LEADS,
+    ("crm.computedtrait", "archive"): LEADS,
+    ("crm.computedtrait", "recompute"): LEADS,
+    ("crm.computedtrait", "cancel"): LEADS,
     ("crm.eventkind", "decide"): LEADS,
     ("crm.eventkind", "schema"): LEADS,
     ("crm.source", "rotate"): ADMINS,
@@ -283,6 +305,9 @@ CUSTOM = {
     "admin:crm_importrun_dormant": {"GET": READERS},
     "admin:crm_importrun_progress": {"GET": READERS},
     "admin:crm_importrun_rejects": {"GET": LEADS},
+    "admin:crm_computedtrait_tree": {"POST": READERS},
+    "admin:crm_computedtrait_outcome": {"POST": READERS},
+    "admin:crm_computedtrait_edit": {"GET": LEADS, "POST": LEADS},
     "admin:crm_profile_timeline": {"GET": READERS},
     "admin:crm_profile_merge": {"GET": LEADS, "POST": LEADS},
     "admin:crm_profile_erase": {"POST": ADMINS},
