@@ -182,11 +182,15 @@ class EventKindAdmin(ButtonPage):
     @admin.display(description=gettext_lazy("owner"), ordering="owner")
     def shown_owner(self, row: EventKind) -> str:
         """Who looks after it."""
-        return (row.owner.get_full_name() or row.owner.get_username()) if row.owner else "–"
+        if row.owner is None:
+            return "–"
+        return format_html(
+            '<span class="whole">{}</span>', row.owner.get_full_name() or row.owner.get_username()
+        )
 
     @display(
         description=gettext_lazy("at the door"),
-        label={"blocked": "danger", "refuse": "warning", "warn": "info", "own": "info"},
+        label={"blocked": "danger", "refuse": "warning", "warn": "warning", "own": "info", "open": "success"},
     )
     def answer(self, row: EventKind) -> tuple[str, Any]:
         """What the door does."""

@@ -160,8 +160,12 @@ class LiveEvent:
 
     @property
     def facts(self) -> list[tuple[Any, Any]]:
-        """A few of its properties."""
-        return [(property_label(name), value) for name, value in list(self.properties.items())[:4]]
+        """A few of its properties, as they were sent."""
+        return [(property_label(name), _shown(value)) for name, value in list(self.properties.items())[:4]]
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def live(source_id: int, *, now: datetime, limit: int = LIVE) -> list[LiveEvent]:

@@ -37,6 +37,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.id === "live" && (document.hidden || event.target.hasAttribute("data-is-paused"))) event.preventDefault();
 });
 
+// The list stays where somebody scrolled it to.
+let scrolled = 0;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.target.id === "live") scrolled = event.target.querySelector(".events-box")?.scrollTop ?? 0;
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  const box = event.target.id === "live" && event.target.querySelector(".events-box");
+  if (box) box.scrollTop = scrolled;
+});
+
 function addLine(form) {
   const total = form.querySelector(`[name="${form.dataset.formset}-TOTAL_FORMS"]`);
   const line = form.querySelector("template").content.cloneNode(true);
