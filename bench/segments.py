@@ -147,9 +147,11 @@ def passes(system: Stack) -> list[tuple[str, float, float, int, int]]:
 
 def make(system: Stack, key: str) -> None:
     """The segments of the bench, filled."""
+    there = {row["key"] for row in _call(system, "GET", "/api/v1/segments/", key)["results"]}
     for name, rule in RULES.items():
-        _call(system, "POST", "/api/v1/segments/", key, {"name": name, "key": name, "rule": rule})
-        _call(system, "POST", f"/api/v1/segments/{name}/activate/", key, {})
+        if name not in there:  # a folder that is kept has them from the last time
+            _call(system, "POST", "/api/v1/segments/", key, {"name": name, "key": name, "rule": rule})
+            _call(system, "POST", f"/api/v1/segments/{name}/activate/", key, {})
     end = time.monotonic() + 900
     while time.monotonic() < end:
         rows = [_call(system, "GET", f"/api/v1/segments/{name}/", key) for name in RULES]
@@ -161,10 +163,11 @@ def make(system: Stack, key: str) -> None:
 
 def follow(system: Stack, key: str, write_key: str) -> list[float]:
     """Seconds from an event at the door to membership, one person after the other."""
-    rule = {"touchpoint": "Bench Entered", "within_days": 30}
-    _call(system, "POST", "/api/v1/segments/", key, {"name": "followed", "key": "followed", "rule": rule})
-    _call(system, "POST", "/api/v1/segments/followed/activate/", key, {})
-    while not _call(system, "GET", "/api/v1/segments/followed/", key)["last_verified_at"]:
+    name = f"followed-{os.getpid()}"
+    rule = {"touchpoint": name, "within_days": 30}
+    _call(system, "POST", "/api/v1/segments/", key, {"name": name, "key": name, "rule": rule})
+    _call(system, "POST", f"/api/v1/segments/{name}/activate/", key, {})
+    while not _call(system, "GET", f"/api/v1/segments/{name}/", key)["last_verified_at"]:
         time.sleep(1)
     with psycopg.connect(system.dsn, autocommit=True) as connection:
         held = connection.execute(
@@ -177,26 +180,26 @@ def follow(system: Stack, key: str, write_key: str) -> list[float]:
         taken: list[float] = []
         for user_id, root in held:
             waiting[root] = time.monotonic()
-            _track(system, write_key, user_id)
+            _track(system, write_key, user_id, name)
             pause = time.monotonic() + GAP
             while time.monotonic() < pause:
-                taken += _arrived(connection, waiting)
+                taken += _arrived(connection, waiting, name)
                 time.sleep(0.005)
         end = time.monotonic() + 60
         while waiting and time.monotonic() < end:
-            taken += _arrived(connection, waiting)
+            taken += _arrived(connection, waiting, name)
             time.sleep(0.005)
         if waiting:
             raise SystemExit(f"{len(waiting)} of {len(held)} people never entered")
     return taken
 
 
-def _arrived(connection: psycopg.Connection, waiting: dict[int, float]) -> list[float]:
+def _arrived(connection: psycopg.Connection, waiting: dict[int, float], key: str) -> list[float]:
     """Seconds of those who are in by now."""
     rows = connection.execute(
         "SELECT profile_id FROM crm_segmentmembership"
-        " WHERE segment_id = (SELECT id FROM crm_segment WHERE key = 'followed') AND profile_id = ANY(%s)",
-        [list(waiting)],
+        " WHERE segment_id = (SELECT id FROM crm_segment WHERE key = %s) AND profile_id = ANY(%s)",
+        [key, list(waiting)],
     ).fetchall()
     now = time.monotonic()
     return [now - waiting.pop(root) for (root,) in rows]
@@ -213,10 +216,8 @@ def _call(system: Stack, method: str, path: str, key: str, body: Any = None) -> 
         return json.load(answer)
 
 
-def _track(system: Stack, write_key: str, user_id: str) -> None:
-    body = json.dumps(
-        {"userId": user_id, "event": "Bench Entered", "messageId": os.urandom(8).hex()}
-    ).encode()
+def _track(system: Stack, write_key: str, user_id: str, kind: str) -> None:
+    body = json.dumps({"userId": user_id, "event": kind, "messageId": os.urandom(8).hex()}).encode()
     token = base64.b64encode(f"{write_key}:".encode()).decode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{system.port}/v1/track",
