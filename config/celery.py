@@ -13,7 +13,8 @@ from types import FrameType
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init, worker_ready
+from celery.signals import worker_init, worker_process_init, worker_ready
+from django.conf import settings
 
 from config import collector
 
@@ -64,6 +65,13 @@ def _schedule(sender: Celery, **_: object) -> None:
         for name, every in SCHEDULE.items()
         if name in sender.tasks
     }
+
+
+@worker_init.connect
+def _give_way(**_: object) -> None:
+    """Where pages, the door and the worker share the cores, people and clients go first; the processes of the pool
+    inherit it. What the worker does is due within seconds, not within milliseconds."""
+    os.nice(settings.WORKER_NICENESS)
 
 
 @worker_process_init.connect

@@ -54,6 +54,7 @@ class Environment:
     time_zone: str
     metrics_token: str
     worker_soft_shutdown: int
+    worker_niceness: int
 
     @property
     def embedded_database(self) -> bool:
@@ -89,6 +90,7 @@ def load(values: Mapping[str, str] | None = None) -> Environment:
         time_zone=_time_zone(values.get("TIME_ZONE", "")),
         metrics_token=_metrics_token(values.get("METRICS_TOKEN", "")),
         worker_soft_shutdown=_seconds("WORKER_SOFT_SHUTDOWN", values.get("WORKER_SOFT_SHUTDOWN", ""), 30),
+        worker_niceness=_niceness(values.get("WORKER_NICENESS", "")),
     )
 
 
@@ -317,6 +319,14 @@ def _seconds(name: str, text: str, default: int) -> int:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= 3600):
         raise BadEnvironment(f"{name} must be a whole number of seconds from 0 to 3600, not {_shown(text)}")
+    return int(text)
+
+
+def _niceness(text: str) -> int:
+    if not text:
+        return 10
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= 19):
+        raise BadEnvironment(f"WORKER_NICENESS must be a whole number from 0 to 19, not {_shown(text)}")
     return int(text)
 
 

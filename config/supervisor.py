@@ -202,14 +202,7 @@ class Supervisor:
         for child in (
             Child(
                 "web",
-                [
-                    *(python, "-m", "gunicorn", "config.wsgi:application", "--preload"),
-                    *("--bind", f"0.0.0.0:{self.environment.port}", "--worker-class", "gthread"),
-                    *("--workers", "2", "--threads", "16", "--timeout", "60", "--graceful-timeout", "3"),
-                    *("--keep-alive", "75", "--backlog", "512", "--no-control-socket"),
-                    *("--pid", f"{run}/web.pid", "--log-level", "warning"),
-                    *("--worker-tmp-dir", run),
-                ],
+                web_command("config.wsgi:application", port=self.environment.port, run=run),
                 patience=4.0,
             ),
             Child(
@@ -372,6 +365,17 @@ class Supervisor:
         lines += ["", "  Ctrl-C stops everything.", ""]
         with self._print, contextlib.suppress(OSError, ValueError):
             print("\n".join(lines), flush=True)
+
+
+def web_command(application: str, *, port: int, run: str) -> list[str]:
+    """How a WSGI application is served: the bench serves an empty one in the same way."""
+    return [
+        *(sys.executable, "-m", "gunicorn", application, "--preload"),
+        *("--bind", f"0.0.0.0:{port}", "--worker-class", "gthread"),
+        *("--workers", "2", "--threads", "16", "--timeout", "60", "--graceful-timeout", "3"),
+        *("--keep-alive", "75", "--backlog", "512", "--no-control-socket"),
+        *("--pid", f"{run}/web.pid", "--log-level", "warning", "--worker-tmp-dir", run),
+    ]
 
 
 class _CannotStart(Exception):

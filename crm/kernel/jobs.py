@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import mmap
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -24,6 +25,7 @@ from redis.retry import Retry
 logger = logging.getLogger(__name__)
 
 OUTSTANDING_SECONDS = 15
+SOON_SECONDS = 0.25
 BROKER_REST_SECONDS = 3.0
 _broker_rests_until = 0.0
 # One byte that the processes of a worker share with their parent, because it was there before they were.
@@ -45,6 +47,52 @@ def _mark(task_name: str, ids: dict[str, Any]) -> str:
 def wake(task_name: str, **ids: Any) -> None:
     """Ask a worker to run `task_name(**ids)` once this transaction has committed."""
     transaction.on_commit(lambda: _send(task_name, ids), robust=True)
+
+
+def wake_soon(task_name: str, **ids: Any) -> None:
+    """Like `wake`, for what is asked many times a second: the first wake-up goes out at once, those that follow
+    within SOON_SECONDS become one at their end. Should the process die before, the sweep finds the row."""
+    transaction.on_commit(lambda: _gathered.add(task_name, ids), robust=True)
+
+
+class _Gathered:
+    """The wake-ups of this process that wait for their moment, and the thread that sends them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._sent_at: dict[str, float] = {}
+        self._sender: threading.Thread | None = None
+
+    def add(self, task_name: str, ids: dict[str, Any]) -> None:
+        mark = _mark(task_name, ids)
+        now = time.monotonic()
+        with self._lock:
+            if now - self._sent_at.get(mark, float("-inf")) < SOON_SECONDS:
+                self._waiting[mark] = (task_name, ids)
+                # A thread does not survive a fork: asked each time, made when it is needed.
+                if self._sender is None or not self._sender.is_alive():
+                    self._sender = threading.Thread(target=self._flush, daemon=True, name="wake-ups")
+                    self._sender.start()
+                return
+            self._sent_at[mark] = now
+        _send(task_name, ids)
+
+    def _flush(self) -> None:
+        while True:
+            time.sleep(SOON_SECONDS)
+            with self._lock:
+                waiting, self._waiting = self._waiting, {}
+                if not waiting:
+                    self._sender = None
+                    return
+                now = time.monotonic()
+                self._sent_at.update(dict.fromkeys(waiting, now))
+            for task_name, ids in waiting.values():
+                _send(task_name, ids)
+
+
+_gathered = _Gathered()
 
 
 def _send(task_name: str, ids: dict[str, Any]) -> None:

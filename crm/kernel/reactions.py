@@ -200,7 +200,7 @@ def enqueue(facts: Iterable[tuple[str, int, datetime, uuid.UUID | str]], *, now:
             )
         for name, items in wanted.items():
             if items:
-                jobs.wake(TASK, receiver=name)
+                jobs.wake_soon(TASK, receiver=name)
     return len(rows)
 
 
@@ -212,7 +212,7 @@ def publish(kind: str, ids: Sequence[Any], *, now: datetime) -> int:
         for r in receivers
     )
     for receiver in receivers:
-        jobs.wake(TASK, receiver=receiver.name)
+        jobs.wake_soon(TASK, receiver=receiver.name)
     return len(receivers)
 
 

@@ -37,6 +37,12 @@ def array(values: Sequence[Any]) -> Any:
     return "{" + text[1:-1] + "}"
 
 
+def json_array(texts: Sequence[str | None]) -> str:
+    """A list of JSON texts, without control characters as the JSON writer makes them, for `%s::jsonb[]`: their
+    quotes and backslashes are escaped alike in both notations."""
+    return "{" + orjson.dumps(texts).decode()[1:-1] + "}"
+
+
 def fetch(sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Run one statement and return its rows (an empty list when it has none)."""
     connection = connections[DEFAULT_DB_ALIAS]

@@ -116,7 +116,6 @@ def _store(
         result.profile_ids[row.index] = row.root_id
     if fresh:
         idents = storing.touchpoints(fresh, source_id=source_id, now=now)
-        storing.tally(fresh, source_id=source_id, now=now)
         if seen:
             storing.move_seen(seen)
             if not historical:

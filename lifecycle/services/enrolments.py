@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+import orjson
+from django.db import InterfaceError, OperationalError, transaction
 
 from crm.kernel import actors, knobs
 from crm.kernel.reactions import Fact
 from crm.selectors import profiles as people
 from crm.services import hotpath, profiles, touchpoints
-from lifecycle.models import Enrolment, EnrolmentEvent, OutboundMessage
-from lifecycle.services import deciding, messages, running, walking
+from lifecycle.models import Enrolment, OutboundMessage
+from lifecycle.services import deciding, entries, messages, running, walking
 from lifecycle.states import (
     EnrolmentEventKind,
     EnrolmentStatus,
@@ -53,12 +54,12 @@ def leave(facts: Sequence[Fact], *, now: datetime) -> int:
     if not facts:
         return 0
     with transaction.atomic():
-        roots = profiles.lock_roots({fact.profile_id for fact in facts})
-        members = people.id_sets({root.pk for root in roots.values()})
+        roots = entries.lock_live({fact.profile_id for fact in facts})
+        members = people.id_sets(set(roots.values()))
         by_root: dict[int, list[Fact]] = defaultdict(list)
         for fact in facts:
             if fact.profile_id in roots:
-                by_root[roots[fact.profile_id].pk].append(fact)
+                by_root[roots[fact.profile_id]].append(fact)
         root_of = {member: root for root, ids in members.items() for member in ids}
         rows = (
             Enrolment.objects.select_for_update()
@@ -120,7 +121,7 @@ def empty(journey_id: int, *, now: datetime) -> int:
     _write(moves, now=now)
     prefix = walking.subject_key(journey_id, "")
     OutboundMessage.objects.open().filter(subject_key__gte=prefix, subject_key__lt=prefix[:-1] + ";").update(
-        decision="dropped", reason=Reason.CANCELLED, decided_at=now, claim_token=None, lease_until=None
+        decision="dropped", reason=Reason.CANCELLED, decided_at=now
     )
     return len(moves)
 
@@ -250,29 +251,39 @@ def _write(moves: list[walking.Move], *, now: datetime) -> None:
     if not moves:
         return
     ended = [move.status != EnrolmentStatus.WAITING for move in moves]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE lifecycle_enrolment AS e
-               SET status = v.status, exit_cause = v.exit_cause, step = v.step, run_at = v.run_at,
-                   ended_at = v.ended_at, claims = 0, claim_token = NULL, lease_until = NULL
-              FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-                   AS v(id, status, exit_cause, step, run_at, ended_at)
-             WHERE e.id = v.id
-            """,
-            [
-                [move.enrolment.pk for move in moves],
-                [str(move.status) for move in moves],
-                [str(move.exit_cause) for move in moves],
-                [move.step for move in moves],
-                [move.run_at for move in moves],
-                [now if over else None for over in ended],
-            ],
-        )
-    EnrolmentEvent.objects.bulk_create(
-        EnrolmentEvent(enrolment=move.enrolment, kind=kind, step=step, detail=detail, occurred_at=now)
-        for move in moves
-        for kind, step, detail in move.events
+    array = hotpath.array
+    hotpath.fetch(
+        """
+        UPDATE lifecycle_enrolment AS e
+           SET status = v.status, exit_cause = v.exit_cause, step = v.step, run_at = v.run_at,
+               ended_at = v.ended_at, claims = 0, claim_token = NULL, lease_until = NULL
+          FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+               AS v(id, status, exit_cause, step, run_at, ended_at)
+         WHERE e.id = v.id
+        """,
+        [
+            array([move.enrolment.pk for move in moves]),
+            array([str(move.status) for move in moves]),
+            array([str(move.exit_cause) for move in moves]),
+            array([move.step for move in moves]),
+            array([move.run_at for move in moves]),
+            array([now if over else None for over in ended]),
+        ],
+    )
+    lines = [(move.enrolment.pk, *event) for move in moves for event in move.events]
+    hotpath.fetch(
+        """
+        INSERT INTO lifecycle_enrolmentevent (enrolment_id, kind, step, detail, occurred_at)
+        SELECT enrolment_id, kind, step, detail, %s
+          FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::jsonb[]) AS v(enrolment_id, kind, step, detail)
+        """,
+        [
+            now,
+            array([line[0] for line in lines]),
+            array([str(line[1]) for line in lines]),
+            array([line[2] for line in lines]),
+            hotpath.json_array([orjson.dumps(line[3]).decode() for line in lines]),
+        ],
     )
     converted = [
         touchpoints.Event(

@@ -60,7 +60,7 @@ def enter(facts: Sequence[Fact], *, now: datetime) -> int:
     if not wanted:
         return 0
     with transaction.atomic():
-        root_of = _lock({entry.profile_id for entry in wanted.values()})
+        root_of = lock_live({entry.profile_id for entry in wanted.values()})
         fresh = _choose(wanted.values(), root_of)
         if fresh:
             _insert(fresh, now=now)
@@ -68,7 +68,7 @@ def enter(facts: Sequence[Fact], *, now: datetime) -> int:
     return len(fresh)
 
 
-def _lock(ids: set[int]) -> dict[int, int]:
+def lock_live(ids: set[int]) -> dict[int, int]:
     """Each live person's given id with their root, locked in id order; erased people are left out.
 
     Facts come with the root of a moment ago, which nearly always still is one: then one statement does. Where

@@ -56,6 +56,8 @@ def test_defaults_need_nothing() -> None:
         ("TIME_ZONE", "../../etc/passwd", "Asia/Shanghai"),
         ("METRICS_TOKEN", "short", "at least 16"),
         ("WORKER_SOFT_SHUTDOWN", "soon", "from 0 to 3600"),
+        ("WORKER_NICENESS", "-5", "from 0 to 19"),
+        ("WORKER_NICENESS", "20", "from 0 to 19"),
         ("DATA_DIR", "a\nb", "without line breaks"),
     ],
 )
