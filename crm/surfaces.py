@@ -35,7 +35,8 @@ def computed_values(*, profile_ids: list[int], user: Any, **context: Any) -> Pan
     if bought is not None:
         spent = Money(bought.spent, bought.currency)
         rows.append((_("Orders"), f"{bought.orders} · {spent}", ""))
-        rows.append((_("Last order"), date_format(timezone.localtime(bought.last_order_at), "SHORT_DATE_FORMAT"), ""))
+        last = date_format(timezone.localtime(bought.last_order_at), "SHORT_DATE_FORMAT")
+        rows.append((_("Last order"), last, ""))
         if bought.segment:
             rows.append((_("RFM group"), bought.get_segment_display(), ""))
     for value in computed.values_of(profile_ids):

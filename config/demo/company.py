@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 
-from config.demo import days, door, loop, people
+from config.demo import days, door, knowing, loop, people
 from config.demo.state import ACTOR, Company, KeptMailer, settle
 from crm.kernel import actionlog, knobs
 from crm.kernel.models import ActionLog
@@ -96,3 +96,4 @@ def _live(company: Company) -> None:
         act(at)
     settle(company, company.now)
     door.decide(company)
+    knowing.decide(company, company.now)

@@ -19,13 +19,21 @@ def shop():
     """Three people of whom one, from China, bought tea."""
     roles.sync()
     now = clock.now()
-    for name, country, kind in (("Ann", "CN", "Order Completed"), ("Bea", "US", "Order Completed"), ("Cid", "CN", "page")):
-        pk = profiles.resolve([("user_id", name)], trust="server", actor=ACTOR, now=now, names={"name": f"{name} Example"})
+    for name, country, kind in (
+        ("Ann", "CN", "Order Completed"),
+        ("Bea", "US", "Order Completed"),
+        ("Cid", "CN", "page"),
+    ):
+        pk = profiles.resolve(
+            [("user_id", name)], trust="server", actor=ACTOR, now=now, names={"name": f"{name} Example"}
+        )
         profiles.update(pk, values={"country": country}, actor=ACTOR, now=now, trust="staff")
         properties = {"category": "tea", "revenue": "12.50"} if kind != "page" else {}
         event = touchpoints.Event(kind, now, f"{name}-1", profile_id=pk, properties=properties)
         touchpoints.record([event], source=None, actor=ACTOR, now=now)
-    mei = get_user_model().objects.create_user("mei", email="mei@example.com", password=PASSWORD, is_staff=True)
+    mei = get_user_model().objects.create_user(
+        "mei", email="mei@example.com", password=PASSWORD, is_staff=True
+    )
     mei.groups.add(Group.objects.get(name="lead"))
 
 
@@ -86,8 +94,10 @@ def test_a_rule_of_three_conditions_is_built_by_keyboard(open_page, shop):
     until_focus(seen, "n3-purpose")
     tab_to(seen, "n3-up")
     press(seen, "Enter")
+    seen.page.wait_for_function(
+        "[...document.querySelectorAll('.condition')].map(e => e.id).join() === 'n1,n3,n2'"
+    )
     until_focus(seen, "n3-up")
-    assert seen.page.eval_on_selector_all(".condition", "all => all.map(e => e.id)") == ["n1", "n3", "n2"]
     seen.page.locator("#n3-allowed").select_option("no")
     seen.page.locator("#outcome .count b").filter(has_text="1").wait_for()
     assert seen.page.locator("#outcome .people").inner_text().split() == ["Ann", "Example"]
