@@ -206,7 +206,7 @@ class PersonExportViewSet(mixins.ListModelMixin, ServiceViewSet):
         "create": "crm.export_person",
         "download": "crm.export_person",
     }
-    serializer_class = forms.ExportSerializer
+    serializer_class = forms.PersonExportSerializer
     lookup_field = "id"
     lookup_value_converter = "uuid"
 
@@ -217,21 +217,21 @@ class PersonExportViewSet(mixins.ListModelMixin, ServiceViewSet):
         return PersonExport.objects.filter(requested_by=str(self.actor))
 
     @extend_schema(
-        request=forms.ExportInputSerializer,
-        responses={202: forms.ExportSerializer},
+        request=forms.PersonExportInputSerializer,
+        responses={202: forms.PersonExportSerializer},
         parameters=[IDEMPOTENCY_HEADER],
     )
     def create(self, request: Request) -> Response:
         """Ask for the file; it is built in the background."""
-        values = _read(forms.ExportInputSerializer, request)
+        values = _read(forms.PersonExportInputSerializer, request)
         root = _person(request, values["profile"])
         row = person_exports.request(root.pk, language=values["language"], actor=self.actor, now=clock.now())
-        return Response(forms.ExportSerializer(row).data, status=status.HTTP_202_ACCEPTED)
+        return Response(forms.PersonExportSerializer(row).data, status=status.HTTP_202_ACCEPTED)
 
-    @extend_schema(responses=forms.ExportSerializer)
+    @extend_schema(responses=forms.PersonExportSerializer)
     def retrieve(self, request: Request, id: UUID) -> Response:
         """How far it is."""
-        return Response(forms.ExportSerializer(person_exports.find(id, actor=self.actor)).data)
+        return Response(forms.PersonExportSerializer(person_exports.find(id, actor=self.actor)).data)
 
     @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY}, filters=False)
     @action(detail=True, methods=["get"], pagination_class=None)

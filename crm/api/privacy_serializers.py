@@ -137,14 +137,14 @@ class CorrectionAnswerSerializer(serializers.Serializer):
     )
 
 
-class ExportInputSerializer(StrictSerializer):
+class PersonExportInputSerializer(StrictSerializer):
     """Everything about one person."""
 
     profile = serializers.UUIDField()
     language = serializers.ChoiceField(choices=LANGUAGES, default="en")
 
 
-class ExportSerializer(serializers.ModelSerializer):
+class PersonExportSerializer(serializers.ModelSerializer):
     """A file that was asked for."""
 
     id = serializers.UUIDField(source="public_id", read_only=True)
