@@ -81,44 +81,44 @@ class SegmentChangeSerializer(StrictSerializer):
     announce = serializers.BooleanField(required=False)
 
 
-class ActivateSerializer(StrictSerializer):
+class SegmentActivateSerializer(StrictSerializer):
     """`announce`: whoever is in from the beginning gets a touchpoint too."""
 
     announce = serializers.BooleanField(required=False, default=False)
 
 
-class CopySerializer(StrictSerializer):
+class SegmentCopySerializer(StrictSerializer):
     """The name, and if wanted the key, of the copy."""
 
     name = LineField(max_length=120)
     key = serializers.RegexField(r"^[a-z0-9][a-z0-9_-]{0,59}\Z", required=False)
 
 
-class PreviewInputSerializer(StrictSerializer):
+class SegmentPreviewInputSerializer(StrictSerializer):
     """A rule, and how many people to show."""
 
     rule = RuleField()
     sample = serializers.IntegerField(min_value=0, max_value=50, required=False, default=10)
 
 
-class PersonSerializer(serializers.Serializer):
+class SampledPersonSerializer(serializers.Serializer):
     """A person of a sample."""
 
     id = serializers.UUIDField(source="public_id")
     name = serializers.CharField()
 
 
-class PreviewSerializer(serializers.Serializer):
+class SegmentPreviewSerializer(serializers.Serializer):
     """How many a rule lets in. An estimate comes from `asked` people chosen at random."""
 
     count = serializers.IntegerField()
     is_estimate = serializers.BooleanField()
     asked = serializers.IntegerField()
     sentence = serializers.CharField()
-    sample = PersonSerializer(many=True)
+    sample = SampledPersonSerializer(many=True)
 
 
-class MemberSerializer(serializers.Serializer):
+class SegmentMemberSerializer(serializers.Serializer):
     """A person in a segment."""
 
     id = serializers.UUIDField()
@@ -145,7 +145,7 @@ class ListedSerializer(serializers.Serializer):
     unmatched = serializers.ListField(child=serializers.CharField())
 
 
-class SizeSerializer(serializers.Serializer):
+class SegmentSizeSerializer(serializers.Serializer):
     """The number of people at the end of a day (UTC)."""
 
     day = serializers.DateField()
@@ -162,7 +162,7 @@ class SegmentEventSerializer(serializers.ModelSerializer):
         fields = ("kind", "actor", "at", "rule", "number")
 
 
-class FactSerializer(serializers.Serializer):
+class SegmentFactSerializer(serializers.Serializer):
     """A fact that conditions may ask about."""
 
     key = serializers.CharField()
@@ -174,14 +174,14 @@ class FactSerializer(serializers.Serializer):
     operators = serializers.ListField(child=serializers.CharField())
 
 
-class ExportInputSerializer(StrictSerializer):
+class SegmentExportInputSerializer(StrictSerializer):
     """Whose people, and which columns; without columns the usual ones."""
 
     segment = serializers.SlugField(max_length=60)
     columns = serializers.ListField(child=serializers.CharField(max_length=80), max_length=60, required=False)
 
 
-class ExportSerializer(serializers.ModelSerializer):
+class SegmentExportSerializer(serializers.ModelSerializer):
     """A file that was asked for. It can be fetched by who asked, until it expires."""
 
     id = serializers.UUIDField(source="public_id")

@@ -111,14 +111,14 @@ class SegmentViewSet(mixins.ListModelMixin, ServiceViewSet):
         return Response(shapes.SegmentDetailSerializer(row).data)
 
     @extend_schema(
-        request=shapes.ActivateSerializer,
+        request=shapes.SegmentActivateSerializer,
         responses=shapes.SegmentDetailSerializer,
         parameters=[IDEMPOTENCY_HEADER],
     )
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, key: str) -> Response:
         """Follow events from now on; a pass fills the segment within moments."""
-        values = _validated(shapes.ActivateSerializer, request)
+        values = _validated(shapes.SegmentActivateSerializer, request)
         return self._done(
             segments.activate(self.segment(key).pk, **values, actor=self.actor, now=clock.now())
         )
@@ -153,39 +153,41 @@ class SegmentViewSet(mixins.ListModelMixin, ServiceViewSet):
         return self._done(row)
 
     @extend_schema(
-        request=shapes.CopySerializer,
+        request=shapes.SegmentCopySerializer,
         responses={201: shapes.SegmentDetailSerializer},
         parameters=[IDEMPOTENCY_HEADER],
     )
     @action(detail=True, methods=["post"])
     def duplicate(self, request: Request, key: str) -> Response:
         """A draft with the same rule, or a list with the same people."""
-        values = _validated(shapes.CopySerializer, request)
+        values = _validated(shapes.SegmentCopySerializer, request)
         row = segments.duplicate(self.segment(key).pk, **values, actor=self.actor, now=clock.now())
         return Response(shapes.SegmentDetailSerializer(row).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
-        request=shapes.CopySerializer,
+        request=shapes.SegmentCopySerializer,
         responses={201: shapes.SegmentDetailSerializer},
         parameters=[IDEMPOTENCY_HEADER],
     )
     @action(detail=True, methods=["post"])
     def snapshot(self, request: Request, key: str) -> Response:
         """A static list of the people who are in now."""
-        values = _validated(shapes.CopySerializer, request)
+        values = _validated(shapes.SegmentCopySerializer, request)
         row = segments.snapshot(self.segment(key).pk, **values, actor=self.actor, now=clock.now())
         return Response(shapes.SegmentDetailSerializer(row).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=shapes.PreviewInputSerializer, responses=shapes.PreviewSerializer, filters=False)
+    @extend_schema(
+        request=shapes.SegmentPreviewInputSerializer, responses=shapes.SegmentPreviewSerializer, filters=False
+    )
     @action(detail=False, methods=["post"], pagination_class=None)
     def preview(self, request: Request) -> Response:
         """How many a rule would let in, and some of them. Changes nothing."""
-        values = _validated(shapes.PreviewInputSerializer, request)
+        values = _validated(shapes.SegmentPreviewInputSerializer, request)
         found = reads.preview(values["rule"], now=clock.now(), sample=values["sample"])
         node = definition.parse(values["rule"])
         words = sentences.sentence(node, names=reads.namer(definition.segments(node)))
         return Response(
-            shapes.PreviewSerializer(
+            shapes.SegmentPreviewSerializer(
                 {
                     "count": found.count,
                     "is_estimate": found.is_estimate,
@@ -196,7 +198,7 @@ class SegmentViewSet(mixins.ListModelMixin, ServiceViewSet):
             ).data
         )
 
-    @extend_schema(responses=shapes.FactSerializer(many=True), filters=False)
+    @extend_schema(responses=shapes.SegmentFactSerializer(many=True), filters=False)
     @action(detail=False, methods=["get"], pagination_class=None)
     def facts(self, request: Request) -> Response:
         """The facts that conditions may ask about, and their operators."""
@@ -212,9 +214,9 @@ class SegmentViewSet(mixins.ListModelMixin, ServiceViewSet):
             }
             for fact in facts.all_facts()
         ]
-        return Response(shapes.FactSerializer(rows, many=True).data)
+        return Response(shapes.SegmentFactSerializer(rows, many=True).data)
 
-    @extend_schema(responses=shapes.MemberSerializer(many=True), filters=False)
+    @extend_schema(responses=shapes.SegmentMemberSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], pagination_class=MemberPagination, filterset_class=None)
     def members(self, request: Request, key: str) -> Response:
         """The people in a segment."""
@@ -230,7 +232,7 @@ class SegmentViewSet(mixins.ListModelMixin, ServiceViewSet):
             for row in page
             if row.profile_id in cards
         ]
-        return self.get_paginated_response(shapes.MemberSerializer(rows, many=True).data)
+        return self.get_paginated_response(shapes.SegmentMemberSerializer(rows, many=True).data)
 
     @extend_schema(
         request=shapes.MembersInputSerializer,
@@ -254,12 +256,12 @@ class SegmentViewSet(mixins.ListModelMixin, ServiceViewSet):
         """Take people off a static list."""
         return self._listed(request, key, segments.remove_members)
 
-    @extend_schema(responses=shapes.SizeSerializer(many=True), filters=False)
+    @extend_schema(responses=shapes.SegmentSizeSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], pagination_class=None)
     def sizes(self, request: Request, key: str) -> Response:
         """The sizes of the last 90 days; a day without changes has no line."""
         rows = reads.history(self.segment(key).pk, now=clock.now())
-        return Response(shapes.SizeSerializer(rows, many=True).data)
+        return Response(shapes.SegmentSizeSerializer(rows, many=True).data)
 
     @extend_schema(responses=shapes.SegmentEventSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], pagination_class=None)
@@ -301,19 +303,19 @@ class SegmentExportViewSet(ServiceViewSet):
     scope = "crm.segmentexport"
     action_permissions: ClassVar[dict[str, str]] = dict.fromkeys(("create", "retrieve", "file"), EXPORT)
     queryset = Export.objects.none()
-    serializer_class = shapes.ExportSerializer
+    serializer_class = shapes.SegmentExportSerializer
     lookup_field = "public_id"
     lookup_url_kwarg = "id"
     lookup_value_converter = "uuid"
 
     @extend_schema(
-        request=shapes.ExportInputSerializer,
-        responses={202: shapes.ExportSerializer},
+        request=shapes.SegmentExportInputSerializer,
+        responses={202: shapes.SegmentExportSerializer},
         parameters=[IDEMPOTENCY_HEADER],
     )
     def create(self, request: Request) -> Response:
         """Ask for a file; a worker writes it."""
-        values = _validated(shapes.ExportInputSerializer, request)
+        values = _validated(shapes.SegmentExportInputSerializer, request)
         row = Segment.objects.filter(key=values["segment"]).first()
         if row is None:
             raise NotFound(_("There is no such segment."))
@@ -324,12 +326,14 @@ class SegmentExportViewSet(ServiceViewSet):
             actor=self.actor,
             now=clock.now(),
         )
-        return Response(shapes.ExportSerializer(made).data, status=status.HTTP_202_ACCEPTED)
+        return Response(shapes.SegmentExportSerializer(made).data, status=status.HTTP_202_ACCEPTED)
 
-    @extend_schema(responses=shapes.ExportSerializer)
+    @extend_schema(responses=shapes.SegmentExportSerializer)
     def retrieve(self, request: Request, id: UUID) -> Response:
         """How far the file is."""
-        return Response(shapes.ExportSerializer(exports.find(id, actor=self.actor, now=clock.now())).data)
+        return Response(
+            shapes.SegmentExportSerializer(exports.find(id, actor=self.actor, now=clock.now())).data
+        )
 
     @extend_schema(
         responses={(200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY, description="The file as CSV.")}

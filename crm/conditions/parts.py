@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from crm.conditions import definition
+from crm.conditions import definition, nodes
 from crm.conditions.definition import MOST_FILTERS, Filter, RuleError, Window
 
 
@@ -26,7 +26,7 @@ def read_filters(given: Any, path: str) -> tuple[Filter, ...]:
 
 def dump_filters(filters: Iterable[Filter]) -> list[dict[str, Any]]:
     """The list as JSON; `read_filters` reads it back."""
-    return [{"property": one.name, "op": one.op} | definition._dump_value(one.value) for one in filters]
+    return [{"property": one.name, "op": one.op} | nodes._dump_value(one.value) for one in filters]
 
 
 def read_window(given: Mapping[str, Any], path: str) -> Window:

@@ -62,7 +62,7 @@ def columns(subject: str = "") -> list[Column]:
     return found + [Column(TRAIT + key, key) for key in people_facts.trait_keys()]
 
 
-def rows(subject: str, columns: Sequence[str], after: int, limit: int) -> list[tuple[int, list[Any] | None]]:
+def _rows(subject: str, columns: Sequence[str], after: int, limit: int) -> list[tuple[int, list[Any] | None]]:
     """The next people by profile id. Whoever was merged or erased since is told from the rows and left out."""
     held = list(
         SegmentMembership.objects.filter(segment_id=int(subject), profile_id__gt=after)
@@ -107,4 +107,4 @@ def _addresses(values: dict[int, dict[str, Any]], root_of: dict[int, int]) -> No
         values[root_of[profile_id]]["email" if channel == "email" else "phone"] = value
 
 
-exports.register(KIND, permission=PERMISSION, columns=columns, rows=rows)
+exports.register(KIND, permission=PERMISSION, columns=columns, rows=_rows)

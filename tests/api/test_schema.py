@@ -86,7 +86,8 @@ def test_every_operation_has_its_own_name_a_tag_and_its_refusals(schema):
     assert not wrong, "\n".join(wrong)
 
 
-READS = {"profiles_preview_merge_create"}  # POST only because the choice is a body; nothing is written
+# POST only because the choice is a body; nothing is written.
+READS = {"profiles_preview_merge_create", "segments_preview_create"}
 
 
 def test_posts_offer_an_idempotency_key(schema):

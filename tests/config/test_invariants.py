@@ -189,7 +189,7 @@ def test_the_command_prints_a_line_per_check_and_fails_when_one_fails(people: di
 
     plant("DELETE FROM lifecycle_inboxitem WHERE profile_id = %(bob)s", people)
     out = StringIO()
-    with pytest.raises(CommandError, match="1 of 13 invariants do not hold"):
+    with pytest.raises(CommandError, match="1 of 15 invariants do not hold"):
         call_command("verify_invariants", stdout=out)
     [line] = [line for line in out.getvalue().splitlines() if line.startswith("FAIL")]
     assert "      1  each message that went out has its copy in the inbox: message " in line
