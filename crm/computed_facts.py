@@ -79,7 +79,7 @@ def _seen(trait: InForce) -> list[tuple[str, str]]:
     value = "unnest(list)" if trait.definition.type == ComputedType.LIST else "text"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT value FROM (SELECT {value} AS value FROM crm_computedvalue WHERE trait_id = %s LIMIT %s) AS some"
+            f"SELECT value FROM (SELECT {value} AS value FROM crm_computedvalue WHERE trait_id = %s LIMIT %s) AS few"
             " WHERE length(value) BETWEEN 1 AND 80 GROUP BY value ORDER BY count(*) DESC, value LIMIT %s",
             [trait.id, SAMPLE, MOST_CHOICES],
         )

@@ -179,7 +179,7 @@ def people_with(trait_id: int) -> int:
     """How many people have a value: exact up to ten thousand, beyond it the planner's guess."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM crm_computedvalue WHERE trait_id = %s LIMIT 10001) AS some",
+            "SELECT count(*) FROM (SELECT 1 FROM crm_computedvalue WHERE trait_id = %s LIMIT 10001) AS few",
             [trait_id],
         )
         count: int = cursor.fetchone()[0]
@@ -202,7 +202,7 @@ def preview(wanted: Definition, *, now: datetime, people: int = 10) -> list[tupl
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT DISTINCT profile_id FROM (SELECT profile_id FROM crm_touchpoint WHERE kind = %s"
-                " AND occurred_at >= %s AND occurred_at < %s LIMIT %s) AS some LIMIT %s",
+                " AND occurred_at >= %s AND occurred_at < %s LIMIT %s) AS few LIMIT %s",
                 [wanted.kind, since, high, people * 20, people],
             )
             roots = set(profiles.roots([row[0] for row in cursor.fetchall()]).values())

@@ -108,7 +108,7 @@ def test_a_rule_of_three_conditions_is_built_by_keyboard(open_page, shop):
         if seen.page.evaluate("document.activeElement.value") == "activate":
             break
     press(seen, "Enter")
-    seen.page.wait_for_url("**/change/")
+    seen.page.wait_for_url("**/change/", wait_until="load")
     row = Segment.objects.get()
     assert (row.name, row.status, row.key) == ("Tea lovers in China", "active", "tea-lovers-in-china")
     assert row.rule == {
