@@ -274,7 +274,6 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ArmEnum": "lifecycle.states.Arm",
         "ChannelEnum": "crm.states.Channel",
-        "ComputedStatusEnum": "crm.states.ComputedStatus",
         "ConsentWayEnum": "crm.states.ConsentWay",
         "DecisionEnum": "lifecycle.states.Decision",
         "DeliveryStatusEnum": "lifecycle.states.DeliveryStatus",
@@ -346,6 +345,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "config.home.dashboard",
     "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
     "STYLES": [lambda request: static("config/staff.css")],
+    "SCRIPTS": [lambda request: static("crm/search-key.js")],
     # Jade on near-white and near-black: each pair used for text has a contrast of 4.5 or more.
     "COLORS": {
         "primary": {
