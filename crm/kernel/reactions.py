@@ -185,35 +185,36 @@ def enqueue(facts: Iterable[tuple[str, int, datetime, uuid.UUID | str]], *, now:
             if max_age is None or now - occurred_at <= max_age:
                 items.append((profile_id, occurred_at, ident, kind))
     rows = [
-        (name, orjson.dumps(items[start : start + ITEMS_PER_ROW]).decode())
+        (name, "", orjson.dumps(items[start : start + ITEMS_PER_ROW]).decode())
         for name, items in wanted.items()
         for start in range(0, len(items), ITEMS_PER_ROW)
     ]
-    if rows:
-        # Not bulk_create: quoting the items once more inside an array costs more than recording the events.
-        values = ", ".join(["(%s, '', %s::jsonb, %s, %s, 0, '')"] * len(rows))
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO kernel_pendingreaction"
-                f" (receiver, kind, items, created_at, run_at, claims, last_error) VALUES {values}",
-                [value for name, items in rows for value in (name, items, now, now)],
-            )
-        for name, items in wanted.items():
-            if items:
-                jobs.wake_soon(TASK, receiver=name)
-    return len(rows)
+    return _insert(rows, now=now)
 
 
 def publish(kind: str, ids: Sequence[Any], *, now: datetime) -> int:
     """Tell the receivers of `kind` about a fact that is nobody's touchpoint, in the caller's transaction."""
-    receivers = receivers_for(kind)
-    PendingReaction.objects.bulk_create(
-        PendingReaction(receiver=r.name, kind=kind, items=list(ids), created_at=now, run_at=now)
-        for r in receivers
-    )
-    for receiver in receivers:
-        jobs.wake_soon(TASK, receiver=receiver.name)
-    return len(receivers)
+    items = orjson.dumps(list(ids)).decode()
+    return _insert([(receiver.name, kind, items) for receiver in receivers_for(kind)], now=now)
+
+
+def _insert(rows: Sequence[tuple[str, str, str]], *, now: datetime) -> int:
+    """Insert rows of (receiver, kind, items as JSON) and wake the receivers after the commit.
+
+    Not bulk_create: quoting the items once more inside an array costs more than recording the events.
+    """
+    if not rows:
+        return 0
+    values = ", ".join(["(%s, %s, %s::jsonb, %s, %s, 0, '')"] * len(rows))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO kernel_pendingreaction"
+            f" (receiver, kind, items, created_at, run_at, claims, last_error) VALUES {values}",
+            [value for row in rows for value in (*row, now, now)],
+        )
+    for name in {row[0] for row in rows}:
+        jobs.wake_soon(TASK, receiver=name)
+    return len(rows)
 
 
 def run(receiver_name: str, *, now: datetime, rows: int = ROWS_PER_CLAIM) -> RunResult:

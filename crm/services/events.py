@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -97,7 +98,7 @@ def prepare(
 ) -> list[Row]:
     """Check each event without the database: identifiers, time, kind. Returns the rows worth storing, the first
     of each message id; what is refused or changed is noted in `result`."""
-    earliest = _first_month()
+    earliest = _month(knobs.get("crm.first_month"))
     latest = now + timedelta(days=knobs.get("crm.future_days"))
     salt = (str(source.id) if source else "0").encode() + b"\0"
     in_force = rules.in_force()
@@ -195,8 +196,9 @@ def _identifiers(
     return []
 
 
-def _first_month() -> datetime:
-    text = knobs.get("crm.first_month")
+@lru_cache(maxsize=8)
+def _month(text: str) -> datetime:
+    """The beginning of a month as the knob has it."""
     try:
         return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
     except ValueError:

@@ -51,7 +51,9 @@ def fetch(sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any
         cursor = _cursor(connection)
         cursor.execute(sql, params)
         connection._hot_used_at = time.monotonic()
-        return cursor.fetchall() if cursor.description is not None else []
+        # Not `description`, which makes an object per column.
+        answer = cursor.pgresult
+        return cursor.fetchall() if answer is not None and answer.nfields else []
 
 
 @contextmanager

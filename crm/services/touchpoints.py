@@ -131,15 +131,13 @@ def _store(
         if groups:
             _join_accounts(groups, trust=trust, actor=actor, now=now, result=result)
         if not historical:
-            # Asking once per kind keeps those nobody listens to free of charge.
-            heard = {kind for kind in {row.event.kind for row in fresh} if reactions.receivers_for(kind)}
-            wanted = [
-                (row.event.kind, row.profile_id, row.occurred_at, ident)
-                for row, ident in zip(fresh, idents, strict=True)
-                if row.event.kind in heard
-            ]
-            if wanted:
-                reactions.enqueue(wanted, now=now)
+            reactions.enqueue(
+                (
+                    (row.event.kind, row.profile_id, row.occurred_at, ident)
+                    for row, ident in zip(fresh, idents, strict=True)
+                ),
+                now=now,
+            )
         else:
             _tell_history(fresh, now=now)
     result.accepted = len(fresh)
