@@ -262,7 +262,7 @@ def _what(wanted: Definition) -> str:
         ComputedFunction.FIRST: _("First %(property)s"),
         ComputedFunction.LAST: _("Last %(property)s"),
         ComputedFunction.MOST_FREQUENT: _("Most frequent %(property)s"),
-        ComputedFunction.UNIQUE_LIST: _("All different %(property)s (the latest %(limit)s)"),
+        ComputedFunction.UNIQUE_LIST: _("The different values of %(property)s (the latest %(limit)s)"),
     }[ComputedFunction(wanted.function)]
     return words % {"property": name, "limit": wanted.limit}
 

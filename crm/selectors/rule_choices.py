@@ -142,8 +142,10 @@ def operators(kind: str, allowed: Iterable[str]) -> list[tuple[str, Any]]:
     return [(op, words[op]) for op in allowed if op in words]
 
 
-def control(kind: str, op: str, *, choices: Iterable[tuple[str, Any]] = (), unit: Any = "") -> Control:
-    """What to type the value of an operator into."""
+def control(
+    kind: str, op: str, *, choices: Iterable[tuple[str, Any]] = (), unit: Any = "", is_open: bool = False
+) -> Control:
+    """What to type the value of an operator into. Of open choices others than those may be typed."""
     found = tuple(choices)
     pair = op == "between"
     if op in facts.SET_OPS:
@@ -157,8 +159,9 @@ def control(kind: str, op: str, *, choices: Iterable[tuple[str, Any]] = (), unit
     if kind == facts.NUMBER or (kind == facts.ANY and op in ("gt", "gte", "lt", "lte", "between")):
         return Control("number", pair, unit=unit)
     if op in ("in", "not_in", "contains_any"):
-        return Control("many", choices=found if kind == facts.CHOICE else (), suggestions=_texts(found))
-    if kind == facts.CHOICE and found:
+        fixed = kind == facts.CHOICE and not is_open
+        return Control("many", choices=found if fixed else (), suggestions=_texts(found))
+    if kind == facts.CHOICE and found and not is_open:
         return Control("choice", choices=found)
     return Control("text", pair, suggestions=_texts(found))
 
@@ -202,7 +205,8 @@ def _fact_view(part: Part) -> dict[str, Any]:
         return {"label": part.value("field"), "operators": [], "control": Control("none"), "op": ""}
     allowed = fact.allowed_operators()
     op = part.value("op") if part.value("op") in allowed else allowed[0]
-    shown = control(fact.type, op, choices=fact.choice_list(), unit=fact.unit)
+    many = part.values.get("many", []) or builder.split(part.value("value"))
+    shown = control(fact.type, op, choices=_offered(fact, many), unit=fact.unit, is_open=_is_open(fact))
     return {
         "label": fact.label,
         "group": facts.group_label(fact),
@@ -210,8 +214,22 @@ def _fact_view(part: Part) -> dict[str, Any]:
         "operators": operators(fact.type, allowed),
         "op": op,
         "control": shown,
-        "many": part.values.get("many", []) or builder.split(part.value("value")),
+        "many": many,
     }
+
+
+def _is_open(fact: facts.Fact) -> bool:
+    """Whether the choices are only what was seen so far, so that other values may be typed."""
+    return callable(fact.choices) and all(str(value) == str(label) for value, label in fact.choice_list())
+
+
+def _offered(fact: facts.Fact, chosen: list[str]) -> list[tuple[str, Any]]:
+    """The choices, and those of the condition that are none any more: a form never drops a value."""
+    found = fact.choice_list()
+    known = {str(value) for value, _label in found}
+    return (
+        found if fact.type != facts.CHOICE else [*found, *((one, one) for one in chosen if one not in known)]
+    )
 
 
 def _did_view(part: Part, choices: Choices) -> dict[str, Any]:
