@@ -32,7 +32,7 @@ class Load:
     events: int = 100_000
     mergers: int = 4
     merges: int = 2_000
-    people: int = 4_000
+    people: int = 20_000
     erasures: int = 60
 
 
@@ -61,7 +61,7 @@ def write(writer: int, load: Load, source_id: int) -> Counter[str]:
         events = []
         for number in range(start, min(start + BATCH, share)):
             one = chance.randrange(load.people)
-            other = one if chance.random() < 0.9 else chance.randrange(load.people)
+            other = one if chance.random() < 0.98 else chance.randrange(load.people)
             identifiers = chance.choice(
                 (
                     [("anonymous_id", f"a-{one}")],

@@ -7,7 +7,8 @@ _VIEW = tuple(
     for noun in (
         "profile", "identity", "contactpoint", "consentrecord", "suppression", "mergerecord", "mergesuggestion",
         "computedtrait", "purchasesummary", "purchasereport",
-        "ingestionwarning", "account", "source", "eventkind", "touchpoint", "identityrule",
+        "ingestionwarning", "source", "eventkind", "touchpoint", "identityrule", "account", "profilenote",
+        "profilelink",
     )
 )  # fmt: skip
 

@@ -93,6 +93,7 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
         view = self.admin_site.admin_view
         return [
             path("<int:pk>/timeline/", view(self.timeline_view), name="crm_profile_timeline"),
+            path("<int:pk>/panels/", view(self.panels_view), name="crm_profile_panels"),
             path("<int:pk>/related/", view(self.related_view), name="crm_profile_related"),
             *self.action_urls(view),
             path("<int:pk>/erase/", view(require_POST(self.erase_view)), name="crm_profile_erase"),
@@ -147,7 +148,7 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
             "has_suggestion": any(row.has_suggestion for row in rows),
             "items": items,
             "next_url": _next_url(root.pk, items, chosen.query),
-            "panels": surfaces.profile_panels(profile_ids=ids, now=now, user=request.user),
+            "panels_url": reverse("admin:crm_profile_panels", args=[root.pk]),
             "may_merge": request.user.has_perm("crm.merge_profile"),
             "may_erase": request.user.has_perm("crm.erase_profile"),
         }
@@ -190,6 +191,16 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
         )  # fmt: skip
         context = {"items": items, "next_url": _next_url(pk, items, chosen.query), "is_first": before is None}
         return TemplateResponse(request, "crm/admin/_timeline.html", context)
+
+    def panels_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What the apps know of this person; fetched after the page is there, so that none of them holds it up."""
+        rows = self._person(request, pk)
+        if isinstance(rows, HttpResponse):
+            return rows
+        panels = surfaces.profile_panels(
+            profile_ids=[row.pk for row in rows], now=clock.now(), user=request.user
+        )
+        return TemplateResponse(request, "crm/admin/_panels.html", {"panels": panels})
 
     def related_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Who and what belongs to this person; fetched after the page is there."""

@@ -26,6 +26,7 @@ from crm.models import Profile
 from crm.selectors import consents as consent_selectors
 from crm.selectors import contacts, timeline
 from crm.selectors import profiles as profile_selectors
+from crm.selectors import search as people_search
 from crm.services import consents, erasure, merges
 from crm.services import profiles as profile_services
 
@@ -59,6 +60,27 @@ class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
         if getattr(self, "swagger_fake_view", False):
             return Profile.objects.none()
         return Profile.objects.all().visible_to(self.request.auth or self.request.user).roots()
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """People, newest first; with `search` the best found (at most 200) on one page, best first, with the reason.
+
+        Several words narrow it down. Names are found in Chinese, by pinyin and by initials; e-mail, phone and any
+        identifier as a whole, e-mail also by its parts, phone also by its last four digits or more.
+        """
+        text = request.query_params.get("search", "").strip()
+        if not text:
+            return super().list(request, *args, **kwargs)
+        hits = {hit.profile_id: hit for hit in people_search.people(text, limit=profile_selectors.MOST_FOUND)}
+        found = self.filter_queryset(self.get_queryset())
+        rows = list(profile_selectors.ranked(found, list(hits))[: self._most(request)])
+        data = self.get_serializer(
+            rows, many=True, context={**self.get_serializer_context(), "hits": hits}
+        ).data
+        return Response({"next": None, "previous": None, "results": data})
+
+    def _most(self, request: Request) -> int:
+        paginator = self.paginator
+        return paginator.get_page_size(request) if paginator is not None else 50
 
     def person(self, public_id: Any) -> Profile:
         """The live root of a public id. Raises NotFound, also for erased people."""
@@ -158,7 +180,7 @@ class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
     def erase(self, request: Request, id: UUID) -> Response:
         """Erase a person's data for good. A tombstone stays; addresses are suppressed by hash."""
         root = self.person(id)
-        erasure.erase(root.pk, actor=self.actor, now=clock.now())
+        erasure.start(root.pk, actor=self.actor, now=clock.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _pair(self, request: Request, id: UUID) -> tuple[Profile, Profile, dict[str, str]]:

@@ -16,14 +16,20 @@ class ProfileSerializer(serializers.ModelSerializer):
     """A person in a list."""
 
     id = serializers.UUIDField(source="public_id", read_only=True)
+    found_by = serializers.SerializerMethodField()
 
     class Meta:
         model = Profile
         fields = (
-            "id", "display_name", "family_name", "given_name", "language", "time_zone", "birthday",
+            "id", "found_by", "display_name", "family_name", "given_name", "language", "time_zone", "birthday",
             "birthday_is_lunar", "country", "region", "first_seen_at", "last_seen_at", "created_at",
         )  # fmt: skip
         read_only_fields = fields
+
+    def get_found_by(self, row: Profile) -> list[str]:
+        """With `search`, what it was found by: `name`, `pinyin`, `email`, `email_domain`, `phone`, …"""
+        hits = self.context.get("hits") or {}
+        return list(hits[row.pk].reasons) if row.pk in hits else []
 
 
 class IdentitySerializer(serializers.Serializer):
@@ -137,7 +143,7 @@ class MergeInputSerializer(StrictSerializer):
         child=serializers.ChoiceField(choices=["winner", "loser"]),
         required=False,
         default=dict,
-        help_text=f"Per field `winner` or `loser`. Fields: {', '.join(FIELDS)}.",
+        help_text=f"Per field `winner` or `loser`. Fields: {', '.join(FIELDS)}, and `traits.<name>`.",
     )
 
 
@@ -145,9 +151,13 @@ class FieldPreviewSerializer(serializers.Serializer):
     """One value of a merge preview."""
 
     name = serializers.CharField()
-    winner = serializers.CharField(allow_null=True)
-    loser = serializers.CharField(allow_null=True)
+    winner = serializers.JSONField(allow_null=True)
+    loser = serializers.JSONField(allow_null=True)
     choice = serializers.ChoiceField(choices=["winner", "loser"])
+    winner_source = serializers.DictField(
+        help_text="Who gave it (`by`), how far they are believed, and when (`at`)."
+    )
+    loser_source = serializers.DictField()
 
 
 class MergeSerializer(serializers.ModelSerializer):
@@ -167,11 +177,28 @@ class MergeSuggestionSerializer(serializers.ModelSerializer):
 
     first = serializers.UUIDField(source="first.public_id", read_only=True)
     second = serializers.UUIDField(source="second.public_id", read_only=True)
+    evidence = serializers.SerializerMethodField()
 
     class Meta:
         model = MergeSuggestion
-        fields = ("id", "first", "second", "reason", "status", "created_at", "decided_at")
+        fields = (
+            "id", "first", "second", "score", "evidence", "reason", "status", "created_at", "decided_at",
+            "decided_by",
+        )  # fmt: skip
         read_only_fields = fields
+
+    def get_evidence(self, row: MergeSuggestion) -> list[str]:
+        """The codes of what speaks for it."""
+        return sorted({str(entry.get("code")) for entry in row.evidence if isinstance(entry, dict)})
+
+
+class SuggestionAcceptSerializer(StrictSerializer):
+    """How to merge a suggested pair: who stays, and per field whose value."""
+
+    swap = serializers.BooleanField(required=False, default=False, help_text="The second person stays.")
+    choices = serializers.DictField(
+        child=serializers.ChoiceField(choices=["winner", "loser"]), required=False, default=dict
+    )
 
 
 class KnobSerializer(serializers.Serializer):

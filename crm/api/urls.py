@@ -2,7 +2,7 @@
 
 from rest_framework.routers import SimpleRouter
 
-from crm.api import computed, door, imports, privacy, profiles, segments, views
+from crm.api import computed, door, imports, people, privacy, profiles, segments, views
 
 router = SimpleRouter(use_regex_path=False)
 router.register("profiles", profiles.ProfileViewSet, basename="profile")
@@ -23,6 +23,10 @@ router.register("person-exports", privacy.PersonExportViewSet, basename="person-
 router.register("erasures", privacy.ErasureViewSet, basename="erasure")
 router.register("processing-register", privacy.ProcessingViewSet, basename="processing-register")
 router.register("retention", privacy.RetentionViewSet, basename="retention")
+router.register("accounts", people.AccountViewSet, basename="account")
+router.register("profile-notes", people.NoteViewSet, basename="profile-note")
+router.register("profile-links", people.LinkViewSet, basename="profile-link")
+router.register("identity-rules", people.IdentityRuleViewSet, basename="identity-rule")
 router.register("knobs", views.KnobViewSet, basename="knob")
 
 urlpatterns = router.urls

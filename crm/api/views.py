@@ -53,12 +53,15 @@ class MergeSuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, S
     lookup_value_converter = "int"
 
     @extend_schema(
-        request=None, responses=serializers.MergeSuggestionSerializer, parameters=[IDEMPOTENCY_HEADER]
-    )
+        request=serializers.SuggestionAcceptSerializer, responses=serializers.MergeSuggestionSerializer,
+        parameters=[IDEMPOTENCY_HEADER],
+    )  # fmt: skip
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, pk: int) -> Response:
-        """Merge the second person into the first."""
-        return self._decide(accept=True)
+        """Merge the second person into the first, or with `swap` the first into the second."""
+        serializer = serializers.SuggestionAcceptSerializer(data=request.data or {})
+        serializer.is_valid(raise_exception=True)
+        return self._decide(accept=True, **serializer.validated_data)
 
     @extend_schema(
         request=None, responses=serializers.MergeSuggestionSerializer, parameters=[IDEMPOTENCY_HEADER]
@@ -68,8 +71,10 @@ class MergeSuggestionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, S
         """They are two people."""
         return self._decide(accept=False)
 
-    def _decide(self, *, accept: bool) -> Response:
-        row = merges.decide_suggestion(self.get_object().pk, accept=accept, actor=self.actor, now=clock.now())
+    def _decide(self, *, accept: bool, **how: Any) -> Response:
+        row = merges.decide_suggestion(
+            self.get_object().pk, accept=accept, actor=self.actor, now=clock.now(), **how
+        )
         return Response(serializers.MergeSuggestionSerializer(row).data)
 
 

@@ -59,6 +59,26 @@ API = {
     },
     "purchase-reports/": {"GET": ("crm.purchasereport:read", READERS)},
     "purchase-reports/{pk}/": {"GET": ("crm.purchasereport:read", READERS)},
+    "accounts/": {"GET": ("crm.account:read", READERS), "POST": ("crm.account:write", AGENTS)},
+    "accounts/{id}/": {"GET": ("crm.account:read", READERS), "PATCH": ("crm.account:write", AGENTS)},
+    "accounts/{id}/members/": {
+        "GET": ("crm.account:read", READERS),
+        "POST": ("crm.account:write", AGENTS),
+    },
+    "accounts/{id}/remove-member/": {"POST": ("crm.account:write", AGENTS)},
+    "profile-notes/": {"GET": ("crm.profilenote:read", READERS), "POST": ("crm.profilenote:write", AGENTS)},
+    "profile-notes/{pk}/": {
+        "GET": ("crm.profilenote:read", READERS),
+        "PATCH": ("crm.profilenote:write", AGENTS),
+        "DELETE": ("crm.profilenote:write", AGENTS),
+    },
+    "profile-links/": {"GET": ("crm.profilelink:read", READERS), "POST": ("crm.profilelink:write", AGENTS)},
+    "profile-links/{pk}/": {"DELETE": ("crm.profilelink:write", AGENTS)},
+    "identity-rules/": {"GET": ("crm.identityrule:read", READERS)},
+    "identity-rules/{kind}/": {
+        "GET": ("crm.identityrule:read", READERS),
+        "PUT": ("crm.identityrule:write", ADMINS),
+    },
     "merges/": {"GET": ("crm.mergerecord:read", READERS)},
     "merges/{pk}/": {"GET": ("crm.mergerecord:read", READERS)},
     "merges/{pk}/undo/": {"POST": ("crm.mergerecord:write", LEADS)},
@@ -201,6 +221,7 @@ STAFF_PAGES = {
 # page carries buttons, whoever sees it may post; what each button asks for is in BUTTONS.
 MODELS = {
     "auth.group": (ADMINS, NOBODY, NOBODY, NOBODY),
+    "crm.account": (READERS, READERS, AGENTS, NOBODY),
     "crm.apikey": (ADMINS, NOBODY, ADMINS, NOBODY),
     "crm.computedtrait": (READERS, READERS, LEADS, NOBODY),
     "crm.purchasereport": (READERS, NOBODY, NOBODY, NOBODY),
@@ -236,6 +257,10 @@ MODELS = {
 }
 # The buttons on a row's page: (model, action) -> roles that may press it.
 BUTTONS = {
+    ("crm.account", "save"): AGENTS,
+    ("crm.account", "add_person"): AGENTS,
+    ("crm.account", "remove_person"): AGENTS,
+    ("crm.account", "roll_up"): AGENTS,
     ("crm.erasure", "approve"): LEADS,
     ("crm.erasure", "cancel"): LEADS,
     ("crm.personexport", "download"): LEADS,
@@ -309,6 +334,11 @@ CUSTOM = {
     "admin:crm_computedtrait_outcome": {"POST": READERS},
     "admin:crm_computedtrait_edit": {"GET": LEADS, "POST": LEADS},
     "admin:crm_profile_timeline": {"GET": READERS},
+    "admin:crm_profile_panels": {"GET": READERS},
+    "admin:crm_profile_related": {"GET": READERS},
+    "admin:crm_profile_notes": {"POST": AGENTS},
+    "admin:crm_profile_links": {"POST": AGENTS},
+    "admin:crm_mergerecord_undo": {"POST": LEADS},
     "admin:crm_profile_merge": {"GET": LEADS, "POST": LEADS},
     "admin:crm_profile_erase": {"POST": ADMINS},
     "admin:crm_erasure_certificate": {"GET": READERS},

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crm.kernel import actors, clock
-from crm.services import catalogue, erasure, imports, person_exports, profiles, segments, sources
+from crm.services import (
+    accounts,
+    catalogue,
+    erasure,
+    imports,
+    notes,
+    person_exports,
+    profiles,
+    segments,
+    sources,
+)
 from lifecycle import registry, shipped
 from lifecycle.services import journeys, messages
 from voc.services import feedback, releases, tickets
@@ -29,6 +39,9 @@ class Seeds:
     outboundmessage: int
     importrun: int
     erasure: int
+    account: int
+    account_public: str
+    profilenote: int
     personexport: int
 
     def path_id(self, path: str) -> object:
@@ -47,6 +60,9 @@ class Seeds:
             "journeys": self.journey,
             "messages": self.outboundmessage,
             "erasures": self.erasure,
+            "accounts": self.account_public,
+            "profile-notes": self.profilenote,
+            "identity-rules": "user_id",
         }.get(noun)
 
 
@@ -77,8 +93,11 @@ def seed() -> Seeds:
     other = profiles.resolve([("user_id", "fuzz-2")], trust="server", actor=ACTOR, now=now)
     wanted = erasure.request(other, needs_approval=True, actor=ACTOR, now=now)
     export = person_exports.request(profile, language="en", actor=ACTOR, now=now)
+    account = accounts.save("seed", values={"name": "Seed"}, actor=ACTOR, now=now)
+    note = notes.add(profile, text="Seed", category="taste", actor=ACTOR, now=now)
     public = Profile.objects.values_list("public_id", flat=True).get(pk=profile)
     return Seeds(
         profile, str(public), ticket.pk, voice.pk, release.pk, source.pk, segment.pk, event_kind.pk,
-        journey.pk, next(iter(queued.values())), run.pk, wanted.pk, export.pk,
+        journey.pk, next(iter(queued.values())), run.pk, wanted.pk,
+        account.pk, str(account.public_id), note.pk, export.pk,
     )  # fmt: skip

@@ -106,7 +106,8 @@ def test_the_customer_page_costs_the_same_whatever_the_history(
         with CaptureQueriesContext(connection) as queries:
             page(client, "crm_profile_change", person)
         assert len(queries) <= 15, [query["sql"][:110] for query in queries]
-        return len(queries)
+        # Settings are read again every five seconds, by whatever page comes next.
+        return len([query for query in queries if "kernel_knob" not in query["sql"]])
 
     assert cost(rich("small", 8)) == cost(rich("large", 60))
 
