@@ -190,16 +190,26 @@ class Reader:
             text = cells[place].strip() if place < width else ""
             if not text:
                 # The list has a column for it and this row says nothing: then nothing was agreed to.
-                draft.decisions.pop(claim, None)
+                self._unsay(draft, claim)
                 continue
             try:
                 said = values.boolean(text)
             except Bad as error:
-                draft.decisions.pop(claim, None)
+                self._unsay(draft, claim)
                 draft.problems.append(Problem(header, error.code, text[:EXCERPT]))
                 continue
+            if not said:
+                self._unsay(draft, claim)
             if not said or claim[1] in channels:
                 draft.decisions[claim] = said
+
+    def _unsay(self, draft: Draft, claim: tuple[str, str]) -> None:
+        """Who does not say yes in a column said yes to nothing of that purpose, but where a column of its own says so:
+        what the list as a whole is claimed to allow never outweighs the word of the person."""
+        own = {said for _place, _header, said in self.decisions}
+        for other in self.setting.claims:
+            if other == claim or (other[0] == claim[0] and other not in own):
+                draft.decisions.pop(other, None)
 
 
 def _free_reader(column: Column) -> Callable[[str], Any]:

@@ -113,6 +113,16 @@ def test_a_consent_column_decides_row_by_row(lists: Lists) -> None:
     }
 
 
+def test_a_no_in_a_column_outweighs_what_is_claimed_for_the_whole_list(lists: Lists) -> None:
+    text = "email,phone,同意\na@example.com,13800138000,是\nb@example.com,13900139000,否\nc@example.com,13700137000,\n"
+    lists.bring(text, consent=AGREED, 同意="consent:marketing:email")
+    said = {
+        (Identity.objects.get(kind="email", profile_id=r.profile_id).value[0], r.channel, r.granted)
+        for r in ConsentRecord.objects.all()
+    }
+    assert said == {("a", "email", True), ("a", "sms", True), ("b", "email", False)}
+
+
 def test_people_we_know_keep_their_values_and_get_what_was_missing(lists: Lists) -> None:
     known = profiles.resolve(
         [("email", "ming@example.com")], trust="server", actor=SYSTEM, now=NOON, names={"name": "小明同学"}
