@@ -33,7 +33,7 @@ from crm.models import (
     PurchaseSummary,
 )
 from crm.privacy_registry import Subject
-from crm.services import import_work, person_exports
+from crm.services import import_work, person_exports, segment_members
 from crm.states import ConsentRequestStatus, FileStatus, SuggestionStatus
 
 
@@ -265,10 +265,10 @@ def import_files(profile_ids: Sequence[int], *, limit: int, now: datetime) -> in
 
 @privacy_registry.eraser("crm.segments", label=_("Places in segments and lists"), order=37)
 def segments(profile_ids: Sequence[int], *, limit: int, now: datetime) -> int:
-    """They are in no segment any more; sizes are counted anew by the next pass."""
-    changed = 0
+    """They are in no segment any more, and on no list."""
+    changed = segment_members.forget(profile_ids, now=now)
     with connection.cursor() as cursor:
-        for table in ("crm_segmentmembership", "crm_segmentdifference", "crm_importmember"):
+        for table in ("crm_segmentdifference", "crm_importmember"):
             cursor.execute(f"DELETE FROM {table} WHERE profile_id = ANY(%s)", [list(profile_ids)])
             changed += cursor.rowcount
     return changed

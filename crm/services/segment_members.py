@@ -304,3 +304,18 @@ def _by_hand(
     if dependents:
         settle(dependents, at=at, actor=actor, quiet=quiet)
     return change
+
+
+def forget(profile_ids: Sequence[int], *, now: datetime) -> int:
+    """Erased people are in no segment any more, whatever its state; without a touchpoint. Returns the rows removed."""
+    ids = list(profile_ids)
+    held = hotpath.fetch(
+        "SELECT DISTINCT segment_id FROM crm_segmentmembership WHERE profile_id = ANY(%s::bigint[])", [ids]
+    )
+    lock(segment_id for (segment_id,) in held)
+    removed = 0
+    for (segment_id,) in sorted(held):
+        rows = SegmentMembership.objects.filter(segment_id=segment_id, profile_id__in=ids).delete()[0]
+        _count(segment_id, entered=0, left=rows, rows=-rows, now=now)
+        removed += rows
+    return removed
