@@ -10,10 +10,11 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,22 @@ from config import embedded
 from tests import servers
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("imports"), pytest.mark.timeout(900)]
-ROWS = int(os.environ.get("KILL_IMPORT_ROWS", "6000"))
+ROWS = int(os.environ.get("KILL_IMPORT_ROWS", "8000"))
 KILLS = int(os.environ.get("KILL_IMPORT_TIMES", "10"))
 # Everything an import writes, by what does not change from run to run: neither ids nor the time of writing.
 CHECKSUM = """
 WITH who AS (SELECT profile_id, string_agg(kind || '=' || value, ' ' ORDER BY kind, value) AS name
                FROM crm_identity GROUP BY profile_id), lines AS (
 SELECT concat_ws('|', 'profile', w.name, p.display_name, p.name_sort, array_to_string(p.search_tokens, ','), p.birthday,
-                 p.region, p.traits - 'x', (SELECT string_agg(k, ',' ORDER BY k) FROM jsonb_object_keys(p.value_sources) k))
+                 p.region, p.traits - 'x',
+                 (SELECT string_agg(k, ',' ORDER BY k) FROM jsonb_object_keys(p.value_sources) k))
        AS line FROM crm_profile p LEFT JOIN who w ON w.profile_id = p.id
 UNION ALL SELECT concat_ws('|', 'contact', w.name, c.channel, c.value, c.value_hash, c.origin, c.is_primary)
   FROM crm_contactpoint c LEFT JOIN who w USING (profile_id)
 UNION ALL SELECT concat_ws('|', 'consent', w.name, c.purpose, c.channel, c.granted, c.way, c.evidence - 'import')
   FROM crm_consentrecord c LEFT JOIN who w USING (profile_id)
-UNION ALL SELECT concat_ws('|', 'member', w.name, m.row, m.is_new) FROM crm_importmember m LEFT JOIN who w USING (profile_id)
+UNION ALL SELECT concat_ws('|', 'member', w.name, m.row, m.is_new)
+  FROM crm_importmember m LEFT JOIN who w USING (profile_id)
 UNION ALL SELECT concat_ws('|', 'reject', row, "column", code, excerpt, whole_row) FROM crm_importreject
 UNION ALL SELECT concat_ws('|', 'run', status, rows_total, counters) FROM crm_importrun)
 SELECT count(*), md5(string_agg(line, E'\\n' ORDER BY line COLLATE "C")) FROM lines
@@ -84,7 +87,8 @@ def _write_list(path: Path, rows: int) -> None:
 
 def _arguments(path: Path) -> list[str]:
     return [
-        "import_contacts", str(path), "--source", "Fans", "--tie-strength", "weak", "--map", "同意=consent:marketing:sms",
+        "import_contacts", str(path), "--source", "Fans", "--tie-strength", "weak",
+        "--map", "同意=consent:marketing:sms",
         "--consent-evidence", "Signed at the counter of the shop", "--agreed", "marketing:email",
     ]  # fmt: skip
 
@@ -101,7 +105,7 @@ def test_an_import_killed_ten_times_ends_as_an_undisturbed_one(place: Any) -> No
     path = folder / "fans.csv"
     _write_list(path, ROWS)
     with psycopg.connect(dsn, autocommit=True) as connection:
-        small = max(100, ROWS // 24)
+        small = max(100, ROWS // 40)
         connection.execute(
             "INSERT INTO kernel_knob (name, value, changed_at, changed_by) VALUES"
             " ('crm.import_chunk_rows', %s::jsonb, now(), 'system:test'),"
@@ -122,42 +126,68 @@ def test_an_import_killed_ten_times_ends_as_an_undisturbed_one(place: Any) -> No
         )
         _manage(environment, "shell", "--verbosity", "0", "--command", script)
         chance, kills, cursors = random.Random(5), 0, []
-        while kills < KILLS:
-            worker = _worker(environment, run_id)
-            try:
-                before = _cursor(connection)
-                assert _until(lambda: _cursor(connection) > before or worker.poll() is not None, 60)
+        with _workers(environment, run_id) as start:
+            while kills < KILLS and _status(connection) == "running":
+                before, pid = _cursor(connection), start()
+                assert _until(lambda before=before: _cursor(connection) > before, 120)
                 time.sleep(chance.uniform(0, 0.05))
-            finally:
-                worker.kill()
-                worker.wait(10)
-            kills += 1
-            cursors.append(_cursor(connection))
-            if _status(connection) != "running":
-                break
-    assert kills == KILLS, f"done after {kills} kills: {cursors}"
-    assert cursors == sorted(cursors) and len(set(cursors)) > KILLS // 2
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        while _status(connection) == "running":
-            worker = _worker(environment, run_id)
-            worker.wait(120)
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
+                cursors.append(_cursor(connection))
+            assert kills == KILLS, f"done after {kills} kills: {cursors}"
+            start()
+            assert _until(lambda: _status(connection) != "running", 240)
         assert _status(connection) == "done"
+        assert cursors == sorted(cursors) and len(set(cursors)) == KILLS
     killed = _checksum(dsn)
     print(f"rows {ROWS}, kills {kills} at rows {cursors}: {undisturbed} and {killed}")
     assert killed == undisturbed
 
 
-def _worker(environment: dict[str, str], run_id: int) -> subprocess.Popen[bytes]:
-    """A process that does what the task does, once the lease of the dead one is over."""
-    code = (
-        "import time; from crm.kernel import clock; from crm.services import import_work; from crm.models import ImportRun\n"
-        f"while ImportRun.objects.get(pk={run_id}).status == 'running':\n"
-        f"    import_work.work({run_id}, now=clock.now()); time.sleep(0.1)"
-    )
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code],
-        cwd=servers.BASE_DIR, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+_PARENT = """
+import os, sys
+from crm.kernel import clock
+from crm.models import ImportRun
+from crm.services import import_work
+for line in sys.stdin:
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+        os.waitpid(child, 0)
+        continue
+    import time
+    while ImportRun.objects.get(pk=RUN).status == 'running':
+        import_work.work(RUN, now=clock.now())
+        time.sleep(0.05)
+    os._exit(0)
+"""
+
+
+@contextlib.contextmanager
+def _workers(environment: dict[str, str], run_id: int) -> Iterator[Callable[[], int]]:
+    """Call what it yields to start a worker, one after the other: a process that has the product loaded already and
+    does what the task does, once the lease of the dead one is over. Returns its pid."""
+    parent = subprocess.Popen(
+        [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", _PARENT.replace("RUN", str(run_id))],
+        cwd=servers.BASE_DIR, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, bufsize=1,
     )  # fmt: skip
+    assert parent.stdin is not None and parent.stdout is not None
+    running: list[int] = []
+
+    def start() -> int:
+        parent.stdin.write("go\n")
+        running[:] = [int(parent.stdout.readline())]
+        return running[0]
+
+    try:
+        yield start
+    finally:
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        parent.kill()
+        parent.wait(10)
 
 
 def _until(what: Any, seconds: float) -> bool:

@@ -43,7 +43,10 @@ def book(rows: list[list[Any]], *, title: str = "Sheet", more: tuple[str, ...] =
 
 @pytest.mark.parametrize(
     ("encoding", "found"),
-    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("gb18030", "gb18030"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16-le")],
+    [
+        ("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("gb18030", "gb18030"), ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+    ],
 )  # fmt: skip
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_encodings_and_line_breaks(lists: Lists, encoding: str, found: str, ending: str) -> None:
@@ -67,7 +70,7 @@ def test_delimiters_are_found(tmp_path: Path, delimiter: str) -> None:
 
 
 def test_one_damaged_place_does_not_change_the_encoding(lists: Lists) -> None:
-    raw = TEXT.encode() + "坏".encode()[:2] + ",13700137000,\n".encode() + "好,13600136000,\n".encode()
+    raw = TEXT.encode() + "坏".encode()[:2] + b",13700137000,\n" + "好,13600136000,\n".encode()
     run = lists.bring(raw)
     assert run.shape["encoding"] == "utf-8" and run.counters["created"] == 3
     reject = ImportReject.objects.get()
