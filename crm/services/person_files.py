@@ -30,7 +30,7 @@ from crm.models import (
     ProfileNote,
     PurchaseSummary,
 )
-from crm.selectors import timeline
+from crm.selectors import imports, timeline
 
 Rows = Iterator[Mapping[str, Any]]
 # Touchpoints are read in windows of this width, each with its time range.
@@ -206,3 +206,15 @@ def _window(profile_ids: list[int], lower: Any, upper: Any) -> Rows:
                     "occurred_at": row[0], "received_at": row[1], "kind": row[2], "channel": row[3], "stage": row[4],
                     "properties": orjson.loads(row[5]), "context": orjson.loads(row[6]) if row[6] else None,
                 }  # fmt: skip
+
+
+@privacy_registry.exporter(
+    "lists", label=_("Lists they came with"), columns=("list", "file", "imported_at", "was_new"), order=23
+)
+def lists(profile_ids: Sequence[int]) -> Rows:
+    """The lists in which this person stood."""
+    for run, is_new in imports.lists_of(profile_ids):
+        yield {
+            "list": run.source.name if run.source else "", "file": run.file_name, "imported_at": run.started_at,
+            "was_new": is_new,
+        }  # fmt: skip
