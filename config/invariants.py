@@ -477,6 +477,20 @@ def _claim_whole(now: datetime) -> tuple[int, tuple[str, ...]]:
     )
 
 
+@_invariant("computed_values", "computed values belong to living people themselves")
+def _computed_values(now: datetime) -> tuple[int, tuple[str, ...]]:
+    """Merges and erasures are followed by reactions, so only what none of them is on its way for is wrong."""
+    return _count(
+        """
+        SELECT format('value of trait %%s for person %%s', v.trait_id, p.id)
+          FROM crm_profile p JOIN crm_computedvalue v ON v.profile_id = p.id
+         WHERE (p.merged_into_id IS NOT NULL OR p.erased_at IS NOT NULL)
+           AND NOT EXISTS (SELECT 1 FROM kernel_pendingreaction WHERE receiver LIKE 'crm.receivers.%%')
+        """,
+        {},
+    )
+
+
 @_invariant("audit_chain", "the chain of the action log is whole")
 def _audit_chain(now: datetime) -> tuple[int, tuple[str, ...]]:
     result = actionlog.verify()

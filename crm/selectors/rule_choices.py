@@ -191,7 +191,9 @@ def _view(part: Part, choices: Choices) -> dict[str, Any]:
     if part.type == builder.BEHAVIOUR:
         return _did_view(part, choices)
     if part.type == builder.SEGMENT:
-        return {"segments": choices.segments}
+        wanted = part.value("segment")
+        gone = [] if not wanted or wanted in dict(choices.segments) else [(wanted, wanted)]
+        return {"segments": [*choices.segments, *gone]}
     if part.type == builder.CONSENT:
         return {"purposes": Purpose.choices, "channels": Channel.choices}
     if part.type == "raw":
