@@ -21,24 +21,32 @@ _ESCAPES = str.maketrans(
 )
 
 
-def receipts(rows: list[Row]) -> list[Row]:
-    """Write the receipts and return the rows that had none before. Events without a message id need none."""
+def receipts(rows: list[Row], *, own_transaction: bool) -> list[Row]:
+    """Write the receipts and return the rows that had none before. Events without a message id need none.
+
+    In a transaction of our own this also tells the planner to stay with indexes until its end. Plans are kept with
+    the connection: one made while the tables were nearly empty would read them whole, batch after batch, until the
+    statistics catch up.
+    """
     known = sorted([(row.digest, row.at) for row in rows if row.digest])
     if not known:
         return rows
-    count, digests = hotpath.fetch(
+    count, digests, _seqscan = hotpath.fetch(
         """
         WITH fresh AS (
             INSERT INTO crm_eventreceipt (digest, occurred_at)
             SELECT digest, occurred_at FROM unnest(%s::uuid[], %s::timestamptz[]) AS e(digest, occurred_at)
             ON CONFLICT DO NOTHING RETURNING digest
         )
-        SELECT count(*), CASE WHEN count(*) < %s THEN array_agg(digest::text) END FROM fresh
+        SELECT count(*), CASE WHEN count(*) < %s THEN array_agg(digest::text) END,
+               CASE WHEN %s THEN set_config('enable_seqscan', 'off', true) END
+          FROM fresh
         """,
         [
             hotpath.array([digest for digest, _at in known]),
             hotpath.array([at for _digest, at in known]),
             len(known),
+            own_transaction,
         ],
     )[0]
     if count == len(known):

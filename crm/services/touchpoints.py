@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from crm.kernel import reactions
 from crm.kernel.actors import Actor
@@ -58,6 +58,7 @@ def record(
     partitions.ensure({(row.occurred_at.year, row.occurred_at.month) for row in rows})
     noticed, refused = list(result.warnings), list(result.rejected)
 
+    own_transaction = not connection.in_atomic_block
     tries = 0
 
     @retry.on_conflict
@@ -68,7 +69,15 @@ def record(
         with transaction.atomic():
             if tries > OPTIMISTIC_TRIES:
                 identity.take_turns()
-            _store(rows, source=source, actor=actor, now=now, historical=historical, result=result)
+            _store(
+                rows,
+                source=source,
+                actor=actor,
+                now=now,
+                historical=historical,
+                own_transaction=own_transaction,
+                result=result,
+            )
             source_id = source.id if source else None
             warnings.keep(
                 events, rejected=result.rejected, noticed=result.warnings, source_id=source_id, now=now
@@ -85,10 +94,11 @@ def _store(
     actor: Actor,
     now: datetime,
     historical: bool,
+    own_transaction: bool,
     result: RecordResult,
 ) -> None:
     """Dedupe, resolve, write; everything in sorted key order, inside the caller's transaction."""
-    fresh = storing.receipts(rows)
+    fresh = storing.receipts(rows, own_transaction=own_transaction)
     source_id = source.id if source else None
     trust = source.trust if source else Trust.SERVER.value
     named = [row for row in fresh if row.event.profile_id is None]
