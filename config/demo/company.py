@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 
-from config.demo import days, door, knowing, loop, people, segments
+from config.demo import days, door, knowing, lists, loop, people, privacy, segments
 from config.demo.state import ACTOR, Company, KeptMailer, settle
 from crm.kernel import actionlog, knobs
 from crm.kernel.models import ActionLog
@@ -95,5 +95,7 @@ def _live(company: Company) -> None:
     for at, act in sorted(plans, key=lambda planned: planned[0]):
         act(at)
     settle(company, company.now)
+    lists.bring(company)
     door.decide(company)
     knowing.decide(company, company.now)
+    privacy.decide(company, company.now)
