@@ -1,7 +1,8 @@
 """Fan-out: a release ships, 20,000 followers are told by e-mail and in-app, beside bare smtplib.
 
 Ours is measured from the call that ships the release to the moment the last e-mail is settled in the
-database. The limit sends as many messages of the same bytes to the same sink over as many connections and
+database, with everything that reacts to it at work meanwhile; how long the thank-you points of all of them took is
+printed beside it. The limit sends as many messages of the same bytes to the same sink over as many connections and
 does nothing else. The sink's own capacity is measured too: below three times the faster of both, the bench
 fails.
 """
@@ -94,11 +95,15 @@ def run() -> list[Goal]:
         call(system, "POST", f"/api/v1/releases/{release_id}/ship/", api_key, {})
         waiting(port, tellable)
         seconds = settled(system, started)
+        thanked = thanks(system, started, tellable)
         state = json.loads(system.python(STATE).strip().splitlines()[-1])
         messages, connections = (int(number) for number in ask(port, b"XSTAT").split())
         message = ask(port, b"XLAST")
         ours = tellable / seconds
-        say(f"sent {messages:,} over {connections} connections in {seconds:.1f} s; decisions {state}")
+        say(
+            f"sent {messages:,} over {connections} connections in {seconds:.1f} s; decisions {state};"
+            f" the last point booked after {thanked:.1f} s"
+        )
         if messages != tellable or state.get("sent") != tellable:
             raise SystemExit(f"{tellable} were to be told, the sink has {messages}, decisions {state}")
         connections = max(1, connections)
@@ -139,6 +144,19 @@ def settled(system: Stack, started: float) -> float:
     return elapsed - (now - last)
 
 
+def thanks(system: Stack, started: float, expected: int) -> float:
+    """Seconds from `started` to the last thank-you, by the database's stamps; waits until everybody has theirs."""
+    end = time.monotonic() + 300
+    while True:
+        elapsed, now = time.perf_counter() - started, time.time()
+        count, last = json.loads(system.python(THANKED).strip().splitlines()[-1])
+        if count >= expected:
+            return elapsed - (now - last)
+        if time.monotonic() > end:
+            raise SystemExit(f"after 5 minutes {count} of {expected} were thanked")
+        time.sleep(0.5)
+
+
 FOLLOW = f"""
 import json
 from django.db import connection
@@ -169,6 +187,13 @@ LAST_SETTLED = """
 from django.db.models import Max
 from lifecycle.models import Delivery
 print(Delivery.objects.aggregate(last=Max("settled_at"))["last"].timestamp())
+"""
+THANKED = """
+import json
+from django.db.models import Count, Max
+from members.models import PointsEntry
+found = PointsEntry.objects.filter(kind="thanks").aggregate(n=Count("pk"), last=Max("created_at"))
+print(json.dumps([found["n"], found["last"].timestamp() if found["n"] else 0]))
 """
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Prints its port on the first line. For each message it appends the value of the `Message-ID` header to the
 file given as argument, if one is given, so that a bench can count losses and doubles. Two verbs of its own:
-`XSTAT` answers `250 <messages> <most connections at once>`, `XLAST` answers `250 <bytes>` and then the last
+`XSTAT` answers `250 <messages> <most connections that sent mail at once>`, `XLAST` answers `250 <bytes>` and then the last
 message.
 """
 
@@ -35,17 +35,16 @@ class Sink(asyncio.Protocol):
         self.log = log
         self.buffer = bytearray()
         self.in_data = False
+        self.sends = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
-        Counters.open += 1
-        Counters.most = max(Counters.most, Counters.open)
         self.transport = transport
         transport.write(b"220 sink ESMTP\r\n")  # type: ignore[attr-defined]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count down."""
-        Counters.open -= 1
+        Counters.open -= self.sends
 
     def data_received(self, data: bytes) -> None:
         """Answer every complete line or message in the buffer with one write."""
@@ -80,6 +79,10 @@ class Sink(asyncio.Protocol):
             answers.append(REPLIES.get(verb, OK))
             if verb == b"DATA":
                 self.in_data = True
+                if not self.sends:
+                    self.sends = True
+                    Counters.open += 1
+                    Counters.most = max(Counters.most, Counters.open)
             elif verb == b"QUIT":
                 self.transport.write(b"".join(answers))  # type: ignore[attr-defined]
                 self.transport.close()

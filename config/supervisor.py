@@ -36,6 +36,8 @@ from config.environment import BASE_DIR, BadEnvironment, Environment
 COLOURS = {"up": 36, "setup": 33, "web": 32, "worker": 35, "beat": 34}
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 HEALTHY_AFTER = 60.0  # a child that lived this long starts over with the first pause
+# Tasks wait for disks and mail servers more than they compute: two per core keep a small machine busy.
+WORKER_TASKS = max(4, os.cpu_count() or 1)
 WORKER_SOFT_SHUTDOWN = 7  # seconds a task may go on after the signal; then it goes back to the queue
 WATCHED_SUFFIXES = {".py", ".html", ".txt", ".po", ".css", ".js", ".svg", ".toml", ".mjml", ".json"}
 APPS = ("config", "crm", "lifecycle", "voc", "members", "locale")
@@ -208,7 +210,7 @@ class Supervisor:
             Child(
                 "worker",
                 [
-                    *(*celery, "worker", "--pool", "prefork", "--concurrency", "2"),
+                    *(*celery, "worker", "--pool", "prefork", "--concurrency", str(WORKER_TASKS)),
                     *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
                     *("--max-tasks-per-child", "1000", "--pidfile", f"{run}/worker.pid"),
                 ],

@@ -31,7 +31,7 @@ knobs.register(
 knobs.register(
     "lifecycle.send_tasks",
     type=int,
-    default=2,
+    default=3,
     minimum=1,
     maximum=32,
     unit=_("tasks"),

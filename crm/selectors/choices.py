@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from crm.kernel.lookups import Many
 from crm.models import ContactChoice
 from crm.selectors import profiles
 from crm.states import Frequency
@@ -35,7 +36,7 @@ def of(root_ids: Iterable[int], *, members: Mapping[int, list[int]] | None = Non
     sets = members if members is not None else profiles.id_sets(set(root_ids))
     root_of = {member: root for root in root_ids for member in sets[root]}
     rows = (
-        ContactChoice.objects.filter(profile_id__any=list(root_of))
+        ContactChoice.objects.filter(profile_id__any=Many(root_of))
         .order_by("updated_at")
         .values_list("profile_id", "paused_until", "frequency", "quiet_start", "quiet_end")
     )

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
+from crm.kernel.lookups import Many
 from crm.models import ConsentRecord, ContactPoint, Suppression
 from crm.selectors import profiles
 from crm.states import OPT_IN_PURPOSES, Channel, ConsentWay, Purpose
 
 
-def allowed(root_ids: Iterable[int], *, purpose: str, channel: str) -> dict[int, bool]:
-    """For each root whether `purpose` is allowed on `channel`.
+def allowed(
+    root_ids: Iterable[int],
+    *,
+    purpose: str,
+    channel: str,
+    members: Mapping[int, list[int]] | None = None,
+) -> dict[int, bool]:
+    """For each root whether `purpose` is allowed on `channel`. `members` saves the read of the id sets.
 
     Opt-in purposes need a yes; the others are allowed until withdrawn. Of everything the person ever was, the newest
     decision of each profile counts and a single no outweighs any yes. A suppressed
     address silences its channel for every person who has it.
     """
-    sets = profiles.id_sets(set(root_ids))
-    root_of = {member: root for root, members in sets.items() for member in members}
-    decisions: dict[int, list[bool]] = {root: [] for root in sets}
-    for profile_id, granted in _newest(list(root_of), purpose, channel):
+    roots = set(root_ids)
+    sets = members if members is not None else profiles.id_sets(roots)
+    root_of = {member: root for root in roots for member in sets[root]}
+    decisions: dict[int, list[bool]] = {root: [] for root in roots}
+    for profile_id, granted in _newest(root_of, purpose, channel):
         decisions[root_of[profile_id]].append(granted)
     blocked = _suppressed_roots(root_of, purpose, channel)
     opt_in = purpose in OPT_IN_PURPOSES
@@ -33,9 +41,9 @@ def allowed(root_ids: Iterable[int], *, purpose: str, channel: str) -> dict[int,
     }
 
 
-def _newest(profile_ids: list[int], purpose: str, channel: str) -> list[tuple[int, bool]]:
+def _newest(profile_ids: Collection[int], purpose: str, channel: str) -> list[tuple[int, bool]]:
     return list(
-        ConsentRecord.objects.filter(profile_id__any=profile_ids, purpose=purpose, channel=channel)
+        ConsentRecord.objects.filter(profile_id__any=Many(profile_ids), purpose=purpose, channel=channel)
         .order_by("profile_id", "purpose", "channel", "-occurred_at", "-pk")
         .distinct("profile_id", "purpose", "channel")
         .values_list("profile_id", "granted")
@@ -45,7 +53,7 @@ def _newest(profile_ids: list[int], purpose: str, channel: str) -> list[tuple[in
 def _suppressed_roots(root_of: dict[int, int], purpose: str, channel: str) -> set[int]:
     """Roots with a suppressed address: most restrictive, one suppressed address silences the channel."""
     rows = list(
-        ContactPoint.objects.filter(profile_id__any=list(root_of), channel=channel).values_list(
+        ContactPoint.objects.filter(profile_id__any=Many(root_of), channel=channel).values_list(
             "profile_id", "value_hash"
         )
     )
@@ -57,7 +65,7 @@ def suppressed(value_hashes: Iterable[str], *, purpose: str, channel: str) -> se
     """Those of the address hashes that must not be written to for this purpose."""
     return set(
         Suppression.objects.filter(
-            Q(purpose="") | Q(purpose=purpose), channel=channel, value_hash__in=set(value_hashes)
+            Q(purpose="") | Q(purpose=purpose), channel=channel, value_hash__any=Many(set(value_hashes))
         ).values_list("value_hash", flat=True)
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
+from crm.kernel.lookups import Many
 from crm.models import ContactPoint
 from crm.selectors import profiles
 from crm.states import TRUSTED_ORIGINS
@@ -25,17 +26,19 @@ class Address:
     verified_at: datetime | None
 
 
-def deliverable(root_ids: Iterable[int], channel: str) -> dict[int, Address]:
+def deliverable(
+    root_ids: Iterable[int], channel: str, *, members: Mapping[int, list[int]] | None = None
+) -> dict[int, Address]:
     """For each root that has one, the address to use: the primary one first, then a confirmed one, then the oldest.
 
     Deliverable is an address that neither bounced nor was removed by the person, and was confirmed by its owner or
     came from a trusted origin.
     """
-    sets = profiles.id_sets(set(root_ids))
-    root_of = {member: root for root, members in sets.items() for member in members}
+    sets = members if members is not None else profiles.id_sets(set(root_ids))
+    root_of = {member: root for root in root_ids for member in sets[root]}
     rows = (
         ContactPoint.objects.filter(
-            profile_id__any=list(root_of), channel=channel, bounced_at=None, removed_at=None
+            profile_id__any=Many(root_of), channel=channel, bounced_at=None, removed_at=None
         )
         .filter(Q(verified_at__isnull=False) | Q(origin__in=TRUSTED_ORIGINS))
         .values_list("pk", "profile_id", "channel", "value", "value_hash", "verified_at", "is_primary")

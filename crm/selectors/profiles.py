@@ -12,6 +12,7 @@ from django.db.models import BigIntegerField, F, Func, IntegerField, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
+from crm.kernel.lookups import Many
 from crm.models import Identity, MergeRecord, Profile
 from crm.selectors import search as people_search
 
@@ -36,7 +37,7 @@ class Card:
 
 def roots(ids: Iterable[int]) -> dict[int, int]:
     """Each profile id with the id of its live root; unknown ids are left out."""
-    rows = Profile.objects.filter(pk__any=set(ids)).values_list("pk", Coalesce("merged_into_id", "pk"))
+    rows = Profile.objects.filter(pk__any=Many(set(ids))).values_list("pk", Coalesce("merged_into_id", "pk"))
     return dict(rows)
 
 
@@ -46,7 +47,7 @@ def id_sets(root_ids: Iterable[int]) -> dict[int, list[int]]:
     if not sets:
         return {}
     # One array instead of hundreds of parameters: this runs several times per batch of messages.
-    for root_id, member in Profile.objects.filter(merged_into_id__any=sets).values_list(
+    for root_id, member in Profile.objects.filter(merged_into_id__any=Many(sets)).values_list(
         "merged_into_id", "pk"
     ):
         sets[root_id].append(member)

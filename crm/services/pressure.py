@@ -87,7 +87,7 @@ def reserve(items: Sequence[tuple[int, str, str]], *, now: datetime) -> set[str]
 
 def _count(items: Sequence[tuple[int, str, str]], *, now: datetime) -> None:
     """Count messages that are never refused: nothing to read first, one statement for all."""
-    weights = {message_class: weight_of(message_class) for _root_id, message_class, _cause in items}
+    weights = {kind: weight_of(kind) for kind in {kind for _root_id, kind, _cause in items}}
     rows = sorted({(root_id, cause, str(kind)) for root_id, kind, cause in items if weights[kind]})
     if rows:
         hotpath.fetch(
@@ -98,7 +98,11 @@ def _count(items: Sequence[tuple[int, str, str]], *, now: datetime) -> None:
                    AS t(profile_id, cause, message_class, weight)
             ON CONFLICT DO NOTHING
             """,
-            [now, *(list(column) for column in zip(*rows, strict=True)), [weights[row[2]] for row in rows]],
+            [
+                now,
+                *(hotpath.array(column) for column in zip(*rows, strict=True)),
+                hotpath.array([weights[row[2]] for row in rows]),
+            ],
         )
 
 

@@ -8,6 +8,7 @@ order of their commands; what a command of the next e-mail was answered is kept 
 from __future__ import annotations
 
 import smtplib
+from collections import deque
 from typing import Any, Final
 
 Reply = tuple[int, bytes]
@@ -23,7 +24,8 @@ class Conversation:
         self._mail_from = f"MAIL FROM:<{sender}>\r\n".encode("ascii", "replace")
         self._pipelining = smtp.has_extn("pipelining")
         self._announced: str | None = None
-        self._unread = b""
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
 
     @property
     def runs_ahead(self) -> bool:
@@ -73,19 +75,23 @@ class Conversation:
         """The next reply, all its lines in one text."""
         text = b""
         while True:
-            line, end, rest = self._unread.partition(b"\n")
-            if not end:
-                more = self._socket.recv(65536)
-                if not more:
-                    raise smtplib.SMTPServerDisconnected("connection unexpectedly closed")
-                self._unread += more
-                if len(self._unread) + len(text) > LONGEST_REPLY:
-                    raise smtplib.SMTPServerDisconnected("reply too long")
-                continue
-            self._unread = rest
-            text += line[4:].strip() + b"\n"
+            while not self._lines:
+                self._receive()
+            line = self._lines.popleft()
+            text = text + b"\n" + line[4:] if text else line[4:]
             if line[3:4] != b"-":
                 try:
-                    return int(line[:3]), text.rstrip(b"\n")
+                    return int(line[:3]), text
                 except ValueError:
                     raise smtplib.SMTPServerDisconnected("not a reply") from None
+            if len(text) > LONGEST_REPLY:
+                raise smtplib.SMTPServerDisconnected("reply too long")
+
+    def _receive(self) -> None:
+        more = self._socket.recv(65536)
+        if not more:
+            raise smtplib.SMTPServerDisconnected("connection unexpectedly closed")
+        *lines, self._rest = (self._rest + more).split(b"\r\n")
+        self._lines.extend(lines)
+        if len(self._rest) > LONGEST_REPLY:
+            raise smtplib.SMTPServerDisconnected("reply too long")

@@ -39,7 +39,7 @@ def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, An
     asked = list(rows)
     root_ids = sorted({root.pk for root in roots.values()})
     members = people.id_sets(root_ids)
-    addresses = contacts.deliverable(root_ids, Channel.EMAIL)
+    addresses = contacts.deliverable(root_ids, Channel.EMAIL, members=members)
     named: dict[int, set[int]] = defaultdict(set)
     purposes: dict[str, set[int]] = defaultdict(set)
     for code, profile_id, context in asked:
@@ -66,7 +66,7 @@ def read(rows: Iterable[tuple[str, int, dict[str, Any]]], *, roots: dict[int, An
     hashes = {address.value_hash for address in (*addresses.values(), *by_contact.values())}
     refusals: dict[tuple[int, str], str] = {}
     for purpose in sorted(purposes):
-        allowed = consents.allowed(purposes[purpose], purpose=purpose, channel=Channel.EMAIL)
+        allowed = consents.allowed(purposes[purpose], purpose=purpose, channel=Channel.EMAIL, members=members)
         refused = {root_id for root_id, yes in allowed.items() if not yes}
         if refused:
             refusals |= _reasons(refused, members=members, addresses=addresses, purpose=purpose)

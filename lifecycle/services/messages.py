@@ -27,6 +27,7 @@ from lifecycle.states import Decision, DeliveryStatus, Reason
 
 TASK: Final = "lifecycle.deliver"
 BATCH: Final = 500
+MESSAGES_PER_TASK: Final = 100  # worth another task
 MAX_SUBJECT_KEY: Final = 200
 
 
@@ -127,7 +128,7 @@ def queue(items: Sequence[Item], *, actor: Actor, now: datetime) -> dict[tuple[i
 
 def wake(number: int) -> None:
     """Ask for as many sending tasks as so many messages are worth."""
-    for shard in range(min(knobs.get("lifecycle.send_tasks"), 1 + number // BATCH)):
+    for shard in range(min(knobs.get("lifecycle.send_tasks"), 1 + number // MESSAGES_PER_TASK)):
         jobs.wake(TASK, shard=shard)
 
 

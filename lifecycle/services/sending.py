@@ -62,13 +62,13 @@ def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
     if not parcels or token is None:
         return result
     deadline = time.monotonic() + RUN_SECONDS
-    lease = b"%d s" % deciding.lease().total_seconds()
+    pointer = _Pointer(token)
     position, is_last = 0, jobs.is_stopping()
     try:
         for place, parcel in enumerate(parcels, start=1):
             if is_last or result.unreachable:
                 break
-            _point_at(token, place, lease=lease)
+            pointer.move(place)
             position = place
             is_last = place == len(parcels) or jobs.is_stopping() or time.monotonic() > deadline
             outcome = mailer.send(parcel.envelope, then=None if is_last else parcels[place].envelope)
@@ -220,35 +220,43 @@ def _claim_retry(
     return None
 
 
-_POINT = (
+_POINT: Final = (
     b"UPDATE lifecycle_sendrun SET position = $2, in_flight = true, lease_until = clock_timestamp() + $3::interval"
     b" WHERE token = $1 AND position < $2"
 )
+_POINT_NAME: Final = b"lifecycle_point"
 
 
-_POINT_NAME = b"lifecycle_point"
+class _Pointer:
+    """The pointer of a run. Moving it settles the previous delivery and marks the next, durably: the one write per
+    e-mail.
 
-
-def _point_at(token: uuid.UUID, position: int, *, lease: bytes) -> None:
-    """Settle the previous delivery and mark the next, durably: the one write per e-mail.
-
-    Straight through libpq: this statement runs once per message, and the layers above it would cost more than
-    the statement. Outside a transaction it is its own commit. Raises LeaseLost.
+    Straight through libpq: this statement runs once per message, and the layers above it would cost more than the
+    statement. Outside a transaction it is its own commit.
     """
-    connection.ensure_connection()
-    raw = connection.connection
-    values = [str(token).encode(), b"%d" % position, lease]
-    if raw.prepare_threshold is None or raw.pgconn.transaction_status != TransactionStatus.IDLE:
-        result = raw.pgconn.exec_params(_POINT, values)
-    else:
-        result = raw.pgconn.exec_prepared(_POINT_NAME, values)
-        if result.error_field(DiagnosticField.SQLSTATE) == b"26000":  # a new connection, or DEALLOCATE ALL
-            raw.pgconn.prepare(_POINT_NAME, _POINT)
-            result = raw.pgconn.exec_prepared(_POINT_NAME, values)
-    if result.error_message:
-        raise LeaseLost(result.error_message.decode(errors="replace"))
-    if result.command_tuples != 1:
-        raise LeaseLost
+
+    def __init__(self, token: uuid.UUID) -> None:
+        connection.ensure_connection()
+        self._raw = connection.connection
+        self._token = str(token).encode()
+        self._lease = b"%d s" % deciding.lease().total_seconds()
+
+    def move(self, position: int) -> None:
+        """Raises LeaseLost."""
+        libpq, values = self._raw.pgconn, [self._token, b"%d" % position, self._lease]
+        if self._raw.prepare_threshold is None or libpq.transaction_status != TransactionStatus.IDLE:
+            result = libpq.exec_params(_POINT, values)
+        else:
+            result = libpq.exec_prepared(_POINT_NAME, values)
+            if (
+                result.error_field(DiagnosticField.SQLSTATE) == b"26000"
+            ):  # a new connection, or DEALLOCATE ALL
+                libpq.prepare(_POINT_NAME, _POINT)
+                result = libpq.exec_prepared(_POINT_NAME, values)
+        if result.error_message:
+            raise LeaseLost(result.error_message.decode(errors="replace"))
+        if result.command_tuples != 1:
+            raise LeaseLost
 
 
 def _finish(token: uuid.UUID, *, upto: int, pause: timedelta, now: datetime) -> None:
