@@ -105,6 +105,13 @@ PLANTS: dict[str, tuple[str, ...]] = {
         "UPDATE lifecycle_delivery SET status = 'claimed', run = gen_random_uuid() WHERE message_id IN"
         " (SELECT message_id FROM voc_fixnotice WHERE profile_id = %(ann)s)",
     ),
+    "computed_values": (
+        "DELETE FROM kernel_pendingreaction WHERE receiver LIKE 'crm.receivers.%%';"
+        " INSERT INTO crm_computedtrait (key, name, description, status, version, created_by)"
+        " VALUES ('plant', 'Plant', '', 'draft', 1, '');"
+        " INSERT INTO crm_computedvalue (profile_id, trait_id, number, computed_at)"
+        " SELECT %(old_bob)s, id, 1, now() FROM crm_computedtrait WHERE key = 'plant'",
+    ),
     "audit_chain": (
         "UPDATE kernel_actionlog SET action = 'nothing.happened' WHERE position = 2",
         "DELETE FROM kernel_actionlog WHERE position = 2",
@@ -189,8 +196,8 @@ def test_the_command_prints_a_line_per_check_and_fails_when_one_fails(people: di
 
     plant("DELETE FROM lifecycle_inboxitem WHERE profile_id = %(bob)s", people)
     out = StringIO()
-    with pytest.raises(CommandError, match="1 of 15 invariants do not hold"):
+    with pytest.raises(CommandError, match="1 of 16 invariants do not hold"):
         call_command("verify_invariants", stdout=out)
     [line] = [line for line in out.getvalue().splitlines() if line.startswith("FAIL")]
     assert "      1  each message that went out has its copy in the inbox: message " in line
-    assert sum(line.startswith("ok ") for line in out.getvalue().splitlines()) == 14
+    assert sum(line.startswith("ok ") for line in out.getvalue().splitlines()) == 15
