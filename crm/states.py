@@ -249,12 +249,12 @@ class PropertyType(models.TextChoices):
     """What a property of an event may be; the words of JSON Schema, and times."""
 
     ANY = "", _("Anything")
-    STRING = "string", _("Text")
-    NUMBER = "number", _("Number")
+    STRING = "string", pgettext_lazy("value type", "Text")
+    NUMBER = "number", pgettext_lazy("value type", "Number")
     INTEGER = "integer", _("Whole number")
     BOOLEAN = "boolean", _("Yes or no")
     TIME = "time", _("Date or time")
-    ARRAY = "array", _("List")
+    ARRAY = "array", pgettext_lazy("value type", "List")
     OBJECT = "object", _("Object")
 
 

@@ -40,8 +40,8 @@ REVIEW: Final = (
 )
 # (source, code, subject, days ago, how often, detail, stored)
 WENT_WRONG: Final = (
-    ("browser", "illegal_identifier", "", 1, 38, "user_id", True),
-    ("browser", "illegal_identifier", "", 3, 21, "user_id", True),
+    ("browser", "illegal_identifier", "user_id", 1, 38, "user_id", True),
+    ("browser", "illegal_identifier", "user_id", 3, 21, "user_id", True),
     ("server", "time_without_zone", "", 2, 6, "timestamp", True),
     ("server", "schema_violation", "Product Reviewed", 4, 3, "rating is not of type integer", True),
 )
@@ -68,9 +68,9 @@ def decide(company: Company) -> None:
     catalogue_reads.forget()
     for source, code, subject, days, count, detail, is_stored in WENT_WRONG:
         at: datetime = company.ago(days)
+        kind = subject if code == "schema_violation" else "page"
         sample = {
-            "index": 0, "message_id": f"demo-wrong-{code}-{days}", "kind": subject or "page", "detail": detail,
-            "stored": is_stored,
+            "index": 0, "message_id": f"demo-wrong-{code}-{days}", "kind": kind, "detail": detail, "stored": is_stored,
         }  # fmt: skip
         source_id = company.server.id if source == "server" else company.browser.id
         warnings.write([(code, count, sample, subject)], source_id=source_id, now=at)

@@ -144,7 +144,8 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 
 def retention() -> dict[str, int]:
     """Days for which touchpoints of a kind are kept, for kinds that have a term of their own."""
-    return dict(EventKind.objects.exclude(retention_days=None).values_list("name", "retention_days"))
+    rows = EventKind.objects.exclude(retention_days=None).values_list("name", "retention_days")
+    return {name: days for name, days in rows if days is not None}
 
 
 def is_own(kind: str) -> bool:

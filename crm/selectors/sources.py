@@ -181,7 +181,7 @@ def live(source_id: int, *, now: datetime, limit: int = LIVE) -> list[LiveEvent]
             " ORDER BY received_at DESC, id DESC LIMIT %s",
             [since, source_id, since - LATE, now + LATE, limit],
         )
-        return [LiveEvent(*row[:6], orjson.loads(row[6])) for row in cursor.fetchall()]
+        return [LiveEvent(*head, properties=orjson.loads(text)) for *head, text in cursor.fetchall()]
 
 
 def _since(source_id: int, *, now: datetime, limit: int) -> datetime | None:

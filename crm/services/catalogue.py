@@ -166,7 +166,7 @@ def _checked(name: str, value: Any) -> Any:
         return value
     if name == "is_blocked":
         return bool(value)
-    longest = EventKind._meta.get_field(name).max_length or 0
+    longest: int = getattr(EventKind._meta.get_field(name), "max_length", 0)
     clean = " ".join(str(value).split())
     if len(clean) > longest:
         raise Invalid(

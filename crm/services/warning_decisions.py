@@ -4,6 +4,7 @@ warning that happens after its decision ran out is open again."""
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -41,7 +42,7 @@ def reopen(warning_id: int, *, actor: Actor, now: datetime) -> None:
             actionlog.write(actor, "crm.warning.reopened", ("crm.ingestionwarning", warning_id), now=now)
 
 
-def _topic(warning_id: int) -> dict[str, object]:
+def _topic(warning_id: int) -> dict[str, Any]:
     row = IngestionWarning.objects.filter(pk=warning_id).values("source_id", "code", "subject").first()
     if row is None:
         raise NotFound(_("There is no such warning."))
