@@ -128,7 +128,7 @@ def test_the_customer_page_shows_values(client: Client) -> None:
     trait()
     passes.renew_purchases(now=NOON)
     work()
-    page = client.get(reverse("admin:crm_profile_change", args=[ann])).content.decode()
+    page = client.get(reverse("admin:crm_profile_panels", args=[ann])).content.decode()
     assert "tea orders" in page
     assert "10.00 CNY" in page
 
