@@ -2,8 +2,8 @@
 
 Prints its port on the first line. For each message it appends the value of the `Message-ID` header to the
 file given as argument, if one is given, so that a bench can count losses and doubles. Two verbs of its own:
-`XSTAT` answers `250 <messages> <most connections that sent mail at once>`, `XLAST` answers `250 <bytes>` and then the last
-message.
+`XSTAT` answers `250 <messages> <most connections that sent mail at once>`, `XLAST` answers `250 <bytes>` and then the
+last message.
 """
 
 import asyncio
