@@ -76,7 +76,11 @@ class ImportRun(models.Model):
             models.UniqueConstraint(
                 fields=("digest",),
                 name="crm_import_once",
-                condition=models.Q(is_forced=False, status__in=("running", "paused", "failed", "done"))
+                condition=models.Q(
+                    is_forced=False,
+                    started_at__isnull=False,
+                    status__in=("running", "paused", "failed", "done"),
+                )
                 & ~models.Q(digest=""),
             ),
             models.CheckConstraint(
