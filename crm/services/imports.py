@@ -151,6 +151,8 @@ def check(run_id: int, *, actor: Actor, now: datetime) -> ImportRun:
     """Begin the dry run: everything is read and compared, nothing is written. Raises Invalid, Conflict."""
     with transaction.atomic():
         run = _ready(run_id)
+        if run.started_at is not None:
+            raise Conflict(_("This import has begun; it can no longer be changed."), code="conflict")
         run = move(
             run, ImportStatus.CHECKING, actor=actor, now=now,
             report={}, counters={}, cursor_row=0, cursor_offset=0, claims=0, claim_token=None, leased_until=None,

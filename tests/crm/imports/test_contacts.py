@@ -403,3 +403,25 @@ def test_a_missing_file_is_said_and_not_tried_again(lists: Lists) -> None:
     import_files.remove(run.public_id)
     lists.work(run)
     assert run.status == "failed" and run.error.startswith("file_missing")
+
+
+def test_a_failed_dry_run_of_a_file_that_came_in_before_is_only_that(lists: Lists) -> None:
+    from crm.services import import_files
+
+    done = lists.bring(LIST)
+    again = lists.prepared(LIST)
+    imports.check(again.pk, actor=STAFF, now=NOON)
+    import_files.remove(again.public_id)
+    lists.work(again)
+    assert again.status == "failed" and again.started_at is None
+    with pytest.raises(Conflict):
+        imports.check(done.pk, actor=STAFF, now=NOON)
+
+
+def test_an_interrupted_worker_gives_its_run_back(lists: Lists) -> None:
+    run = lists.check(lists.prepared(LIST))
+    imports.start(run.pk, actor=STAFF, now=NOON)
+    assert import_work._claim(run.pk) is not None
+    import_work.give_back(run.pk)
+    lists.work(run)
+    assert run.status == "done" and Profile.objects.count() == 2
