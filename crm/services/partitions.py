@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from django.db import connection, transaction
+from psycopg import errors
 
 LOCK = 0x52454E02
 _known: set[tuple[int, int]] = set()
@@ -41,6 +42,12 @@ def ensure_ahead(*, now: datetime, months: int = 2) -> None:
 def forget() -> None:
     """Drop this process's memory of the months that exist."""
     _known.clear()
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an insert failed because its month was dropped while this process still remembered it."""
+    cause = error.__cause__
+    return isinstance(cause, errors.CheckViolation) and "no partition of relation" in str(cause)
 
 
 def name(month: tuple[int, int]) -> str:

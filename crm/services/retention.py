@@ -16,7 +16,6 @@ from typing import Final
 
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
-from psycopg import errors
 
 from crm.kernel import actionlog, jobs, knobs
 from crm.kernel.actors import Actor
@@ -169,9 +168,3 @@ def _added(before: dict[str, int], counts: dict[str, int]) -> dict[str, int]:
 
 def _is_over(deadline: float) -> bool:
     return jobs.is_stopping() or time.monotonic() > deadline
-
-
-def lost_month(error: BaseException) -> bool:
-    """Whether an insert failed because its month was dropped while this process still remembered it."""
-    cause = error.__cause__
-    return isinstance(cause, errors.CheckViolation) and "no partition of relation" in str(cause)

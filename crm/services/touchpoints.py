@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from crm.kernel import reactions
 from crm.kernel.actors import Actor
@@ -55,7 +55,8 @@ def record(
     called inside one it is part of it. Raises nothing for a bad event: see `rejected` and `warnings`."""
     result = RecordResult()
     rows = prepare(events, source=source, now=now, result=result)
-    partitions.ensure({(row.occurred_at.year, row.occurred_at.month) for row in rows})
+    months = {(row.occurred_at.year, row.occurred_at.month) for row in rows}
+    partitions.ensure(months)
     noticed, refused = list(result.warnings), list(result.rejected)
 
     own_transaction = not connection.in_atomic_block
@@ -83,7 +84,15 @@ def record(
                 events, rejected=result.rejected, noticed=result.warnings, source_id=source_id, now=now
             )
 
-    write()
+    try:
+        write()
+    except IntegrityError as error:
+        # Retention dropped a month that this process still remembered.
+        if not own_transaction or not partitions.is_lost(error):
+            raise
+        partitions.forget()
+        partitions.ensure(months)
+        write()
     return result
 
 
