@@ -104,7 +104,7 @@ def inspect(
         delimiter = delimiter or detect_delimiter(lines)
         rows = _lenient(csv.reader(lines, delimiter=delimiter))
         form = "csv"
-    sample = []
+    sample: list[tuple[str, ...]] = []
     for cells in rows:
         if len(sample) > SAMPLE_ROWS:
             break
@@ -281,7 +281,7 @@ def _without_bom(text: Iterable[str]) -> Iterator[str]:
 def rows(path: Path, *, encoding: str, delimiter: str, offset: int = 0, number: int = 0) -> Iterator[Row]:
     """The records from a byte on; `number` is that of the record before it. Blank lines count, and are given."""
     with path.open("rb", buffering=_BLOCK) as stream:
-        if offset == 0 and stream.peek(3)[:3] == codecs.BOM_UTF8:
+        if offset == 0 and stream.read(3) == codecs.BOM_UTF8:
             offset = 3
         stream.seek(offset)
         place = [offset]

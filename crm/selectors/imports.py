@@ -133,7 +133,8 @@ def funnel(run: ImportRun, *, now: datetime) -> Funnel:
         people = cursor.fetchone()
         cursor.execute(_BACK_SQL, {"run": run.pk, "since": since, "until": until + timedelta(minutes=1)})
         answered, returned = cursor.fetchone()
-    return Funnel(*people, answered, returned)
+    imported, new, reachable, asked, consented, withdrawn, warm = people
+    return Funnel(imported, new, reachable, asked, consented, withdrawn, warm, answered, returned)
 
 
 _MEMBERS = """

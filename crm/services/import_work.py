@@ -207,11 +207,12 @@ class _Worker:
         number, end = chunk[-1].number, chunk[-1].end
         drafts: list[Any]
         if self.is_events:
-            drafts = [one for row in chunk if (one := import_events.read(self.reader, row, now=self.now))]
+            read = [import_events.read(self.reader, row, now=self.now) for row in chunk]
+            drafts = [one for one in read if one is not None]
             if not self.dry:
                 import_events.prepare(drafts)
         else:
-            drafts = [one for row in chunk if (one := self.reader.draft(row))]
+            drafts = [draft for row in chunk if (draft := self.reader.draft(row)) is not None]
         tries = 0
 
         @retry.on_conflict

@@ -4,6 +4,8 @@
   document.querySelectorAll("[data-drop]").forEach(function (zone) {
     const input = zone.querySelector("input[type=file]");
     const name = zone.querySelector("[data-file-name]");
+    // The theme would look for a text field of its own file widget.
+    input.hasChangeListener = true;
     function show() {
       const file = input.files[0];
       const tooLarge = file && file.size > Number(input.dataset.limit) * 1048576;
