@@ -64,10 +64,8 @@ def in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
 
 def waits_for_a_lock() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-            " AND wait_event_type = 'Lock')"
-        )
+        # Not pg_stat_activity: a transaction sees that as it was when it first looked.
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
         return bool(cursor.fetchone()[0])
 
 
