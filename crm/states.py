@@ -225,7 +225,6 @@ class SuggestionReason(models.TextChoices):
 
     SAME_PHONE = "same_phone", _("The same phone number")
     SAME_EMAIL = "same_email", _("The same e-mail address")
-    SAME_ADDRESS = "same_address", _("The same address on another channel")
     SAME_NAME = "same_name", _("The same name")
     SIMILAR_NAME = "similar_name", _("A similar name")
     SAME_DOMAIN = "same_domain", _("E-mail addresses of the same company")
