@@ -366,3 +366,70 @@ def test_identify_traits_only_in_context_and_without_timestamp(post: Post) -> No
         ("email", "ann@example.com"),
     }
     assert Touchpoint.objects.get().properties == {"traits": ["email", "name", "plan"]}
+
+
+# -- what the SDKs' wire formats differ in
+
+
+def test_a_single_event_s_own_sent_at_corrects_its_time(post: Post) -> None:
+    late = clock.now() - timedelta(hours=2)
+    body = track(timestamp=(late - timedelta(minutes=5)).isoformat(), sentAt=late.isoformat())
+    assert answer(post("/v1/track", body)) == (200, 1, 0, [])
+    row = Touchpoint.objects.get()
+    assert abs(row.received_at - row.occurred_at - timedelta(minutes=5)) < timedelta(seconds=5)
+    assert row.context["originalTimestamp"] == body["timestamp"]
+
+
+def test_a_clock_that_is_ahead_is_set_back(post: Post) -> None:
+    ahead = clock.now() + timedelta(days=400)
+    post("/v1/batch", {"sentAt": ahead.isoformat(), "batch": [track(timestamp=ahead.isoformat())]})
+    row = Touchpoint.objects.get()
+    assert abs(row.received_at - row.occurred_at) < timedelta(seconds=5)
+    assert IngestionWarning.objects.count() == 0
+
+
+def test_events_of_a_batch_may_carry_their_own_sent_at(post: Post) -> None:
+    """RudderStack for Node: originalTimestamp and sentAt per event, no timestamp, gzip under a form's content type."""
+    late = clock.now() - timedelta(days=1)
+    items = [
+        {
+            **track(n),
+            "originalTimestamp": (late - timedelta(minutes=n)).isoformat(),
+            "sentAt": late.isoformat(),
+        }
+        for n in (1, 2)
+    ]
+    raw = gzip.compress(json.dumps({"batch": items}).encode())
+    form = "application/x-www-form-urlencoded"
+    assert answer(post("/v1/batch", raw, content_type=form)) == (200, 2, 0, [])
+    gaps = sorted(
+        round((row.received_at - row.occurred_at).total_seconds() / 60) for row in Touchpoint.objects.all()
+    )
+    assert gaps == [1, 2]
+
+
+def test_integrations_nulls_and_unknown_members_are_tolerated(post: Post) -> None:
+    body = track(
+        anonymousId=None, integrations={"All": False, "Segment.io": {"apiKey": "x"}}, _metadata={"bundled": []},
+        channel=None, whatever=[1],
+    )  # fmt: skip
+    assert answer(post("/v1/track", body)) == (200, 1, 0, [])
+    assert Touchpoint.objects.get().properties == {}
+
+
+def test_the_preflight_allows_what_the_browser_sdk_sends(client: Client) -> None:
+    for path in ("/v1/t", "/v1/b", "/v1/projects/any/settings"):
+        answered = client.options(path, headers={"Origin": "https://shop.example"})
+        allowed = {name.strip() for name in answered["Access-Control-Allow-Headers"].split(",")}
+        assert {"authorization", "content-type", "content-encoding", "x-retry-count"} <= allowed
+        assert "POST" in answered["Access-Control-Allow-Methods"]
+        assert answered["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in answered
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/batch", "/v1/batch/", "/v1/t", "/v1/t/", "/v1/nothing", "/v1", "/v1//batch"]
+)
+def test_nothing_under_v1_redirects(post: Post, path: str) -> None:
+    """Two SDKs count a redirect as delivered."""
+    assert not 300 <= post(path, {"batch": []}).status_code < 400
