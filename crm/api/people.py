@@ -189,9 +189,23 @@ class ByProfileFilter(StrictFilterSet):
         """All ids of the person."""
         row = profile_reads.by_public_id(value)
         ids = profile_reads.ids_of(row.pk) if row is not None else []
-        if queryset.model is ProfileLink:
-            return queryset.filter(Q(first_id__in=ids) | Q(second_id__in=ids))
-        return queryset.filter(profile_id__in=ids)
+        return queryset.filter(self.about(ids))
+
+    def about(self, ids: list[int]) -> Q:
+        """The condition for rows of these profiles."""
+        return Q(profile_id__in=ids)
+
+
+class LinkFilter(ByProfileFilter):
+    """Links on either side of one person."""
+
+    class Meta:
+        model = ProfileLink
+        fields = ()
+
+    def about(self, ids: list[int]) -> Q:
+        """On either side."""
+        return Q(first_id__in=ids) | Q(second_id__in=ids)
 
 
 class PeopleViewSet(ServiceViewSet):
@@ -348,7 +362,7 @@ class LinkViewSet(mixins.ListModelMixin, PeopleViewSet):
     action_permissions: ClassVar[dict[str, str]] = {"destroy": "crm.add_profilelink"}
     queryset = ProfileLink.objects.select_related("first", "second")
     serializer_class = LinkSerializer
-    filterset_class = ByProfileFilter
+    filterset_class = LinkFilter
     lookup_value_converter = "int"
 
     @extend_schema(
