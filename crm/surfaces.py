@@ -10,11 +10,11 @@ from django.utils import timezone
 from django.utils.formats import date_format, localize
 from django.utils.translation import gettext as _
 
-from crm.kernel import surfaces
+from crm.kernel import actors, surfaces
 from crm.kernel.money import Money
 from crm.kernel.surfaces import Card, Panel
 from crm.models import Erasure
-from crm.selectors import computed, imports, pressure, purchases, segments, tallies, warnings
+from crm.selectors import computed, imports, names_of_actors, pressure, purchases, segments, tallies, warnings
 from crm.states import ErasureStatus
 
 
@@ -111,3 +111,6 @@ def lists_panel(*, profile_ids: Any, user: Any, **context: Any) -> surfaces.Pane
             for run, is_new in found
         ],
     )
+
+
+actors.set_namer(names_of_actors.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,3 +58,17 @@ def system(name: str) -> Actor:
 def reaction(name: str) -> Actor:
     """A receiver that reacts to a fact, by its name."""
     return Actor("reaction", name)
+
+
+_namer: Callable[[Iterable[str]], dict[str, str]] | None = None
+
+
+def set_namer(function: Callable[[Iterable[str]], dict[str, str]]) -> None:
+    """Tell how stored actors become names, for a whole page at once. Called by the app that knows the people."""
+    global _namer
+    _namer = function
+
+
+def names(texts: Iterable[str]) -> dict[str, str]:
+    """Each stored actor with what staff read for it, where that is known."""
+    return _namer(texts) if _namer is not None else {}

@@ -131,7 +131,20 @@ class PendingReactionAdmin(ServiceAdmin):
 class ActionLogAdmin(ServiceAdmin):
     """Who did what."""
 
-    list_display = ["at", "actor", "action", "object_kind", "object_id", "fields", "position"]
+    list_display = ["at", "who", "action", "object_kind", "object_id", "fields", "position"]
     search_fields = ["=object_id", "=actor"]
     search_help_text = _("Exact object id, or actor such as staff:1")
     list_filter = ["object_kind"]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The names of everybody on the page at once."""
+        changelist = super().get_changelist_instance(request)
+        named = actors.names({row.actor for row in changelist.result_list})
+        for row in changelist.result_list:
+            row.actor_name = named.get(row.actor, row.actor)
+        return changelist
+
+    @admin.display(description=_("actor"))
+    def who(self, row: ActionLog) -> str:
+        """By name."""
+        return str(getattr(row, "actor_name", row.actor))

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from crm.kernel import clock
+from crm.kernel import actors, clock
 from crm.kernel.admin import call_service
 from crm.kernel.errors import DomainError
 from crm.kernel.pages import PageAdmin
@@ -119,6 +119,7 @@ class FeedbackAdmin(PageAdmin):
         matches = similarity.find(row.text) if undecided else []
         return {
             "feedback": row,
+            "actor_names": actors.names([row.decided_by] if row.decided_by else []),
             "person": person_links([row.profile_id]).get(row.profile_id),
             "matches": [
                 (match, round(match.score * 100), clock_reads.read(match.ticket, now=now))

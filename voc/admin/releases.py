@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import display
 
-from crm.kernel import clock
+from crm.kernel import actors, clock
 from crm.kernel.errors import DomainError, Invalid
 from crm.kernel.pages import PageAdmin
 from crm.selectors import contacts
@@ -69,11 +69,13 @@ class ReleaseAdmin(PageAdmin):
         """A draft with its picker and preview, or a shipped release with its numbers."""
         now = clock.now()
         items = list(row.items.select_related("ticket"))
+        events = list(row.events.all()[:20])
         context: dict[str, Any] = {
             "release": row,
+            "actor_names": actors.names({event.actor for event in events}),
             "items": [(item, clock_reads.read(item.ticket, now=now)) for item in items],
             "form": ReleaseForm(initial={"title": row.title, "notes": row.notes}),
-            "events": list(row.events.all()[:20]),
+            "events": events,
             "is_draft": row.status == ReleaseStatus.DRAFT,
             "is_shipped": row.status == ReleaseStatus.SHIPPED,
         }

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from crm.kernel import clock
+from crm.kernel import actors, clock
 from crm.kernel.errors import DomainError, Invalid
 from crm.kernel.pages import PageAdmin
 from crm.selectors.staff_links import person_links
@@ -118,15 +118,17 @@ class TicketAdmin(PageAdmin):
             "theme": row.theme,
             "assignee": row.assignee_id or "",
         }
+        events = list(row.events.order_by("-pk")[:SHOWN])
         return {
             "ticket": row,
+            "actor_names": actors.names({event.actor for event in events}),
             "clock": clock_reads.read(row, now=clock.now()),
             "moves": [(to, TicketStatus(to).label) for to in moves_by_hand(row.status, row.kind)],
             "followers": [(one, *people.get(one.profile_id, ("–", ""))) for one in followers],
             "follower_count": row.follower_count,  # type: ignore[attr-defined]
             "voices": [(one, *people.get(one.profile_id, ("", ""))) for one in voices],
             "voice_count": row.voice_count,  # type: ignore[attr-defined]
-            "events": list(row.events.order_by("-pk")[:SHOWN]),
+            "events": events,
             "merged_here": list(Ticket.objects.filter(merged_into=row).order_by("pk")[:SHOWN]),
             "drafts": list(Release.objects.filter(status="draft").order_by("-pk")[:20]),
             "releases": list(
