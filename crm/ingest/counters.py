@@ -9,6 +9,7 @@ from prometheus_client import Counter, Summary
 
 _SECONDS = Summary("renxin_ingest_request_seconds", "Requests to /v1/ and the seconds they took.", ["status"])
 _EVENTS = Counter("renxin_ingest_events", "Events that came through the door.", ["outcome"])
+_GROUPS = Summary("renxin_ingest_group_events", "Groups of single events, and the events in them.")
 _accepted, _duplicate, _rejected = (_EVENTS.labels(name) for name in ("accepted", "duplicate", "rejected"))
 
 
@@ -22,3 +23,8 @@ def took(*, accepted: int, duplicates: int, rejected: int) -> None:
     for counter, number in ((_accepted, accepted), (_duplicate, duplicates), (_rejected, rejected)):
         if number:
             counter.inc(number)
+
+
+def grouped(events: int) -> None:
+    """So many single events shared one transaction."""
+    _GROUPS.observe(events)

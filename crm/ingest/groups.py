@@ -19,7 +19,7 @@ from datetime import datetime
 
 from django.db import OperationalError
 
-from crm.ingest import recording
+from crm.ingest import counters, recording
 from crm.kernel import knobs
 from crm.services.touchpoints import Event, RecordResult, Rejection, SourceRef
 
@@ -98,6 +98,7 @@ class _Group:
         with self._lock:
             tickets, self._waiting = self._waiting[:most], self._waiting[most:]
             self._target = min(most, len(tickets))
+        counters.grouped(len(tickets))
         try:
             _settle(tickets, self.source)
         except Exception as error:
