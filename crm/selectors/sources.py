@@ -181,7 +181,10 @@ def live(source_id: int, *, now: datetime, limit: int = LIVE) -> list[LiveEvent]
             " ORDER BY received_at DESC, id DESC LIMIT %s",
             [since, source_id, since - LATE, now + LATE, limit],
         )
-        return [LiveEvent(*head, properties=orjson.loads(text)) for *head, text in cursor.fetchall()]
+        return [
+            LiveEvent(ident, profile_id, received_at, occurred_at, kind, channel, orjson.loads(text))
+            for ident, profile_id, received_at, occurred_at, kind, channel, text in cursor.fetchall()
+        ]
 
 
 def _since(source_id: int, *, now: datetime, limit: int) -> datetime | None:
