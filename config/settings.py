@@ -287,6 +287,8 @@ SPECTACULAR_SETTINGS = {
         "IdentifierKindEnum": "crm.states.IdentifierKind",
         "JourneyStatusEnum": "lifecycle.states.JourneyStatus",
         "LanguageEnum": "crm.states.Language",
+        "LinkKindEnum": "crm.states.LinkKind",
+        "NoteCategoryEnum": "crm.states.NoteCategory",
         "MergeCauseEnum": "crm.states.MergeCause",
         "MessageClassEnum": "crm.states.MessageClass",
         "OriginEnum": "crm.states.Origin",
