@@ -34,6 +34,8 @@ TYPES: Final[dict[str, tuple[ComputedType, ...]]] = {
     ComputedFunction.MOST_FREQUENT: (ComputedType.TEXT,),
     ComputedFunction.UNIQUE_LIST: (ComputedType.LIST,),
 }
+# Published with the ids of people whose computed values or purchases are others now.
+CHANGED: Final = "crm.computed.changed"
 MOST_IN_LIST: Final = 100
 USUAL_IN_LIST: Final = 20
 LONGEST_KIND: Final = 200

@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from crm import computed as definitions
 from crm import facts
 from crm.kernel import knobs, money
 from crm.selectors import computed
@@ -17,7 +18,7 @@ from crm.states import ComputedFunction, ComputedType, RfmSegment
 
 GROUP: Final = _("Computed traits")
 PURCHASES: Final = _("Purchases and RFM")
-CHANGED: Final = ("crm.computed.changed",)
+CHANGED: Final = (definitions.CHANGED,)
 _TYPES: Final = {
     ComputedType.NUMBER: facts.NUMBER,
     ComputedType.MONEY: facts.NUMBER,

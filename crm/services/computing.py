@@ -13,6 +13,7 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from crm import computed as definitions
 from crm.conditions import compiler
 from crm.kernel import reactions
 from crm.kernel.reactions import Fact
@@ -22,7 +23,6 @@ from crm.selectors.computed import InForce
 from crm.services import purchases
 from crm.states import ComputedStatus
 
-CHANGED: Final = "crm.computed.changed"
 LOCK: Final = 0x52454E10
 SHARES: Final = 32
 PEOPLE_AT_ONCE: Final = 2000
@@ -166,5 +166,5 @@ def write(trait: InForce, scope: computing.Scope, *, now: datetime) -> int:
         cursor.execute(sql, [*query.params, trait.id, *held.params, trait.id, now])
         changed = [row[0] for row in cursor.fetchall()]
     if changed:
-        reactions.publish(CHANGED, sorted(changed), now=now)
+        reactions.publish(definitions.CHANGED, sorted(changed), now=now)
     return len(changed)

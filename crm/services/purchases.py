@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from crm import computed
 from crm.conditions import compiler
 from crm.conditions.fragments import Sql, put
-from crm.kernel import knobs
+from crm.kernel import knobs, reactions
 from crm.models import PurchaseReport
 from crm.selectors import computing
 from crm.states import RFM_GRID
@@ -55,7 +55,7 @@ def write(scope: computing.Scope, *, now: datetime) -> int:
         ), gone AS (
             DELETE FROM crm_purchasesummary s WHERE {held.text}
                AND NOT EXISTS (SELECT 1 FROM found WHERE found.root = s.profile_id)
-            RETURNING 1
+            RETURNING s.profile_id
         ), kept AS (
             INSERT INTO crm_purchasesummary AS s (profile_id, orders, spent, currency, first_order_at, second_order_at,
                    last_order_at, median_gap_days, recency, frequency, monetary, segment, computed_at)
@@ -72,16 +72,19 @@ def write(scope: computing.Scope, *, now: datetime) -> int:
                    (EXCLUDED.orders, EXCLUDED.spent, EXCLUDED.currency, EXCLUDED.first_order_at,
                     EXCLUDED.second_order_at, EXCLUDED.last_order_at, EXCLUDED.median_gap_days, EXCLUDED.recency,
                     EXCLUDED.frequency, EXCLUDED.monetary)
-            RETURNING 1
+            RETURNING s.profile_id
         )
-        SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM kept)
+        SELECT profile_id FROM gone UNION ALL SELECT profile_id FROM kept
     """
     params = [
         *query.params, cuts["recency"], cuts["frequency"], cuts["monetary"], *held.params, currency, now,
     ]  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return int(cursor.fetchone()[0])
+        changed = sorted(row[0] for row in cursor.fetchall())
+    if changed:
+        reactions.publish(computed.CHANGED, changed, now=now)
+    return len(changed)
 
 
 def _orders(scope: computing.Scope, *, now: datetime) -> Sql:

@@ -102,6 +102,7 @@ def test_a_rule_of_three_conditions_is_built_by_keyboard(open_page, shop):
     seen.page.locator("#outcome .count b").filter(has_text="1").wait_for()
     assert seen.page.locator("#outcome .people").inner_text().split() == ["Ann", "Example"]
     assert "tea" in seen.page.locator("#outcome .sentence").inner_text()
+    seen.page.locator("h1").scroll_into_view_if_needed()
     assert seen.faults() == []
     for _step in range(60):
         press(seen, "Tab")
@@ -122,6 +123,7 @@ def test_a_rule_of_three_conditions_is_built_by_keyboard(open_page, shop):
             {"fact": "profile.country", "op": "eq", "value": "CN"},
         ]
     }
+    seen.open(reverse("admin:crm_segment_change", args=[row.pk]))
     assert seen.faults() == []
 
 
