@@ -32,6 +32,7 @@ from crm.services import (
     corrections,
     erasure,
     merges,
+    notes,
     person_exports,
     reservations,
     sources,
@@ -130,6 +131,9 @@ def canary_lives() -> int:
     )
     corrections.correct(
         first, values={"region": CANARIES["token"]}, actor=STAFF, reason="person_asked", now=now
+    )
+    notes.add(
+        first, text=f"Call {CANARIES['name']} at {CANARIES['phone']}", category="other", actor=STAFF, now=now
     )
     voices(first, now=now)
     points.credit(
@@ -240,7 +244,8 @@ def test_an_erased_person_is_found_nowhere(caplog: pytest.LogCaptureFixture, set
     tables = {hit.split(".")[0] for hit in before}
     assert {
         "crm_profile", "crm_identity", "crm_contactpoint", "crm_consentrecord", "crm_pressurereservation",
-        "crm_mergerecord", "lifecycle_outboundmessage", "voc_feedback", "voc_ticket", "voc_ticketevent",
+        "crm_mergerecord",
+        "crm_profilenote", "lifecycle_outboundmessage", "voc_feedback", "voc_ticket", "voc_ticketevent",
         "members_pointsentry", "crm_ingestionwarning",
     } <= tables  # fmt: skip
     assert any(table.startswith("crm_touchpoint_y") for table in tables)
