@@ -198,8 +198,8 @@ def _decide_group(rows: Sequence[tuple[int, int]], *, batch: Batch, left: list[i
 def _lock(ids: list[int]) -> list[Message]:
     """The claimed messages that are still open, locked in the order of their ids."""
     return [
-        Message(*row[:4], _context(row[4]), *row[4:])
-        for row in hotpath.fetch(
+        Message(pk, kind, profile_id, subject_key, _context(text), text, reason, claims, expires_at)
+        for pk, kind, profile_id, subject_key, text, reason, claims, expires_at in hotpath.fetch(
             """
             SELECT id, kind, profile_id, subject_key, context::text, reason, claims, expires_at
               FROM lifecycle_outboundmessage

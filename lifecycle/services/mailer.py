@@ -116,8 +116,9 @@ class Mailer:
         backend.open()
         self._backend = backend
         if isinstance(backend, EmailBackend):
-            backend.connection.ehlo_or_helo_if_needed()
-            self._talk = Conversation(backend.connection, sender=self._from)
+            smtp: Any = backend.connection
+            smtp.ehlo_or_helo_if_needed()
+            self._talk = Conversation(smtp, sender=self._from)
 
     def _forget(self) -> None:
         """Drop a broken connection without a word."""

@@ -26,7 +26,7 @@ from lifecycle.services.mailer import Mailer
 from lifecycle.states import Decision, DeliveryStatus, Reason
 
 TASK: Final = "lifecycle.deliver"
-BATCH: Final = 500
+BATCH: Final = 250
 MESSAGES_PER_TASK: Final = 100  # worth another task
 MAX_SUBJECT_KEY: Final = 200
 
@@ -82,7 +82,7 @@ def queue(items: Sequence[Item], *, actor: Actor, now: datetime) -> dict[tuple[i
     # sorted: two batches that overlap take their locks in the same order
     ordered = [rows[key] for key in sorted(rows)]
     contexts, places = _dumped(ordered)
-    columns = [
+    columns: list[list[Any]] = [
         [item.profile_id for item in ordered],
         [item.kind for item in ordered],
         [item.subject_key for item in ordered],
