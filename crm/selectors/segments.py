@@ -172,7 +172,7 @@ def history(segment_id: int, *, now: datetime, days: int = CHART_DAYS) -> list[S
 def daily(rows: Sequence[SegmentSize], *, until: date) -> list[tuple[date, int]]:
     """A size for every day from the first row on: a day without changes has the size of the day before."""
     found: list[tuple[date, int]] = []
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
+    for row, following in zip(rows, [*rows[1:], None], strict=False):
         last = following.day - timedelta(days=1) if following else until
         day = row.day
         while day <= last:
