@@ -45,7 +45,7 @@ def json_array(texts: Sequence[str | None]) -> str:
 
 def fetch(sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Run one statement and return its rows (an empty list when it has none)."""
-    connection = connections[DEFAULT_DB_ALIAS]
+    connection: Any = connections[DEFAULT_DB_ALIAS]
     connection.ensure_connection()
     with connection.wrap_database_errors:
         cursor = _cursor(connection)
@@ -68,7 +68,7 @@ def copy(sql: str) -> Iterator[psycopg.Copy]:
 def trust_recent() -> None:
     """Save the health check of a connection that answered a moment ago: under load it would be every third
     statement. One that died since costs its next request a 503, which clients send again."""
-    connection = connections[DEFAULT_DB_ALIAS]
+    connection: Any = connections[DEFAULT_DB_ALIAS]
     used_at = getattr(connection, "_hot_used_at", None)
     if connection.connection is not None and used_at is not None:
         connection.health_check_done = time.monotonic() - used_at < TRUSTED_SECONDS
