@@ -124,5 +124,6 @@ def _masked(address: str) -> str:
 def _private(response: HttpResponse) -> HttpResponse:
     """The token is in the address: no search engine, and no page behind a link, may learn it."""
     response["X-Robots-Tag"] = "noindex"
-    response["Referrer-Policy"] = "no-referrer"
+    # Not no-referrer: under that, browsers send forms with the origin "null", and no form of the page would be taken.
+    response["Referrer-Policy"] = "same-origin"
     return response

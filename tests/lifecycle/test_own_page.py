@@ -107,7 +107,7 @@ def test_looking_changes_nothing(client: Client, person: Person, part: str) -> N
         0,
     )
     response = client.get(page_of(reader, part))
-    assert (response["Referrer-Policy"], response["X-Robots-Tag"]) == ("no-referrer", "noindex")
+    assert (response["Referrer-Policy"], response["X-Robots-Tag"]) == ("same-origin", "noindex")
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])

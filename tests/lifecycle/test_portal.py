@@ -77,7 +77,7 @@ def test_the_page_says_what_it_does_and_hides_the_address(person: Callable[..., 
     page = response.content.decode()
     assert "l…@example.com" in page and "lin.xia" not in page
     assert "Marketing" in page
-    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Referrer-Policy"] == "same-origin"
 
 
 def test_everybody_with_the_address_is_bound(person: Callable[..., int]) -> None:
