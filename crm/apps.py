@@ -24,6 +24,7 @@ class CrmConfig(AppConfig):
             "conditions.people",
             "services.segment_exports",
             "computed_facts",
+            "account_facts",
             "services.erasers",
             "services.person_files",
             "processing_tags",
