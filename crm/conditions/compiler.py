@@ -338,7 +338,7 @@ def _polar(found: Sql, negated: bool) -> Sql:
 def _rows(rows: facts.Rows) -> Sql:
     """The rows of a fact as SQL."""
     if isinstance(rows, QuerySet):
-        text, params = rows.query.sql_with_params()
-        return Sql(text, tuple(params))
+        found = rows.query.sql_with_params()
+        return Sql(found[0], tuple(found[1]))
     text, params = rows
     return Sql(text, tuple(params))

@@ -12,196 +12,421 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('crm', '0008_computed_traits'),
+        ("crm", "0008_computed_traits"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(db_default=crm.models.functions.UUIDv7(), editable=False, unique=True, verbose_name='public ID')),
-                ('group_id', models.CharField(max_length=255, unique=True, verbose_name='group ID')),
-                ('name', models.CharField(blank=True, db_default='', default='', max_length=200, verbose_name='name')),
-                ('domain', models.CharField(blank=True, db_default='', default='', help_text='Without @.', max_length=253, verbose_name='e-mail domain')),
-                ('traits', models.JSONField(blank=True, db_default={}, default=dict, verbose_name='traits')),
-                ('value_sources', models.JSONField(blank=True, db_default={}, default=dict, verbose_name='value sources')),
-                ('search_tokens', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), blank=True, db_default=[], default=list, size=None, verbose_name='search tokens')),
-                ('people', models.PositiveIntegerField(db_default=0, default=0, verbose_name='people')),
-                ('touchpoints_lately', models.PositiveBigIntegerField(db_default=0, default=0, verbose_name='touchpoints in 30 days')),
-                ('last_seen_at', models.DateTimeField(blank=True, null=True, verbose_name='last seen')),
-                ('orders', models.JSONField(blank=True, db_default={}, default=dict, help_text='Per currency: the number of orders and their sum in minor units.', verbose_name='orders')),
-                ('figures', models.JSONField(blank=True, db_default={}, default=dict, verbose_name='figures of other apps')),
-                ('rolled_up_at', models.DateTimeField(blank=True, null=True, verbose_name='rolled up')),
-                ('stale_at', models.DateTimeField(blank=True, null=True, verbose_name='to be rolled up since')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "public_id",
+                    models.UUIDField(
+                        db_default=crm.models.functions.UUIDv7(),
+                        editable=False,
+                        unique=True,
+                        verbose_name="public ID",
+                    ),
+                ),
+                ("group_id", models.CharField(max_length=255, unique=True, verbose_name="group ID")),
+                (
+                    "name",
+                    models.CharField(
+                        blank=True, db_default="", default="", max_length=200, verbose_name="name"
+                    ),
+                ),
+                (
+                    "domain",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="Without @.",
+                        max_length=253,
+                        verbose_name="e-mail domain",
+                    ),
+                ),
+                ("traits", models.JSONField(blank=True, db_default={}, default=dict, verbose_name="traits")),
+                (
+                    "value_sources",
+                    models.JSONField(blank=True, db_default={}, default=dict, verbose_name="value sources"),
+                ),
+                (
+                    "search_tokens",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(),
+                        blank=True,
+                        db_default=[],
+                        default=list,
+                        size=None,
+                        verbose_name="search tokens",
+                    ),
+                ),
+                ("people", models.PositiveIntegerField(db_default=0, default=0, verbose_name="people")),
+                (
+                    "touchpoints_lately",
+                    models.PositiveBigIntegerField(
+                        db_default=0, default=0, verbose_name="touchpoints in 30 days"
+                    ),
+                ),
+                ("last_seen_at", models.DateTimeField(blank=True, null=True, verbose_name="last seen")),
+                (
+                    "orders",
+                    models.JSONField(
+                        blank=True,
+                        db_default={},
+                        default=dict,
+                        help_text="Per currency: the number of orders and their sum in minor units.",
+                        verbose_name="orders",
+                    ),
+                ),
+                (
+                    "figures",
+                    models.JSONField(
+                        blank=True, db_default={}, default=dict, verbose_name="figures of other apps"
+                    ),
+                ),
+                ("rolled_up_at", models.DateTimeField(blank=True, null=True, verbose_name="rolled up")),
+                (
+                    "stale_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="to be rolled up since"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="created"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'account',
-                'verbose_name_plural': 'accounts',
-                'ordering': ('-id',),
+                "verbose_name": "account",
+                "verbose_name_plural": "accounts",
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='AccountMembership',
+            name="AccountMembership",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(blank=True, db_default='', default='', max_length=80, verbose_name='role')),
-                ('trust', models.CharField(choices=[('server', 'Server (secret key)'), ('browser', 'Browser (public key)'), ('staff', 'Staff')], help_text='What a public browser key says is a claim, shown as such.', max_length=12, verbose_name='trust')),
-                ('since', models.DateTimeField(verbose_name='since')),
-                ('until', models.DateTimeField(blank=True, null=True, verbose_name='until')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        blank=True, db_default="", default="", max_length=80, verbose_name="role"
+                    ),
+                ),
+                (
+                    "trust",
+                    models.CharField(
+                        choices=[
+                            ("server", "Server (secret key)"),
+                            ("browser", "Browser (public key)"),
+                            ("staff", "Staff"),
+                        ],
+                        help_text="What a public browser key says is a claim, shown as such.",
+                        max_length=12,
+                        verbose_name="trust",
+                    ),
+                ),
+                ("since", models.DateTimeField(verbose_name="since")),
+                ("until", models.DateTimeField(blank=True, null=True, verbose_name="until")),
             ],
             options={
-                'verbose_name': 'account membership',
-                'verbose_name_plural': 'account memberships',
+                "verbose_name": "account membership",
+                "verbose_name_plural": "account memberships",
             },
         ),
         migrations.CreateModel(
-            name='ProfileLink',
+            name="ProfileLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('household', 'Same household'), ('family', 'Family'), ('colleague', 'Colleagues'), ('other', 'Other')], max_length=16, verbose_name='kind')),
-                ('actor', models.CharField(max_length=80, verbose_name='actor')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("household", "Same household"),
+                            ("family", "Family"),
+                            ("colleague", "Colleagues"),
+                            ("other", "Other"),
+                        ],
+                        max_length=16,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("actor", models.CharField(max_length=80, verbose_name="actor")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="created"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'link between people',
-                'verbose_name_plural': 'links between people',
+                "verbose_name": "link between people",
+                "verbose_name_plural": "links between people",
             },
         ),
         migrations.CreateModel(
-            name='ProfileNote',
+            name="ProfileNote",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('category', models.CharField(choices=[('accessibility', 'Accessibility'), ('preference', 'Preference'), ('taste', 'Taste'), ('handover', 'Handover')], max_length=16, verbose_name='category')),
-                ('text', models.TextField(max_length=2000, verbose_name='text')),
-                ('is_pinned', models.BooleanField(default=False, verbose_name='pinned')),
-                ('actor', models.CharField(max_length=80, verbose_name='actor')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='created')),
-                ('changed_at', models.DateTimeField(blank=True, null=True, verbose_name='changed')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "category",
+                    models.CharField(
+                        choices=[
+                            ("accessibility", "Accessibility"),
+                            ("preference", "Preference"),
+                            ("taste", "Taste"),
+                            ("handover", "Handover"),
+                        ],
+                        max_length=16,
+                        verbose_name="category",
+                    ),
+                ),
+                ("text", models.TextField(max_length=2000, verbose_name="text")),
+                ("is_pinned", models.BooleanField(default=False, verbose_name="pinned")),
+                ("actor", models.CharField(max_length=80, verbose_name="actor")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="created"
+                    ),
+                ),
+                ("changed_at", models.DateTimeField(blank=True, null=True, verbose_name="changed")),
             ],
             options={
-                'verbose_name': 'note about a person',
-                'verbose_name_plural': 'notes about people',
-                'ordering': ('-is_pinned', '-id'),
+                "verbose_name": "note about a person",
+                "verbose_name_plural": "notes about people",
+                "ordering": ("-is_pinned", "-id"),
             },
         ),
         migrations.CreateModel(
-            name='ScanPosition',
+            name="ScanPosition",
             fields=[
-                ('job', models.CharField(max_length=80, primary_key=True, serialize=False, verbose_name='job')),
-                ('position', models.BigIntegerField(default=0, verbose_name='position')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
+                (
+                    "job",
+                    models.CharField(max_length=80, primary_key=True, serialize=False, verbose_name="job"),
+                ),
+                ("position", models.BigIntegerField(default=0, verbose_name="position")),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished")),
             ],
             options={
-                'verbose_name': 'position of a pass',
-                'verbose_name_plural': 'positions of passes',
+                "verbose_name": "position of a pass",
+                "verbose_name_plural": "positions of passes",
             },
         ),
         pgtrigger.migrations.RemoveTrigger(
-            model_name='identityrule',
-            name='insert_insert',
+            model_name="identityrule",
+            name="insert_insert",
         ),
         pgtrigger.migrations.RemoveTrigger(
-            model_name='identityrule',
-            name='update_update',
+            model_name="identityrule",
+            name="update_update",
         ),
         migrations.AddField(
-            model_name='identityrule',
-            name='origins',
-            field=models.JSONField(blank=True, db_default={}, default=dict, help_text='Per value that staff added: who, when and why. The others are shipped.', verbose_name='where blocked values came from'),
+            model_name="identityrule",
+            name="origins",
+            field=models.JSONField(
+                blank=True,
+                db_default={},
+                default=dict,
+                help_text="Per value that staff added: who, when and why. The others are shipped.",
+                verbose_name="where blocked values came from",
+            ),
         ),
         migrations.AddField(
-            model_name='identityruleevent',
-            name='origins',
-            field=models.JSONField(blank=True, db_default={}, default=dict, help_text='Per value that staff added: who, when and why. The others are shipped.', verbose_name='where blocked values came from'),
+            model_name="identityruleevent",
+            name="origins",
+            field=models.JSONField(
+                blank=True,
+                db_default={},
+                default=dict,
+                help_text="Per value that staff added: who, when and why. The others are shipped.",
+                verbose_name="where blocked values came from",
+            ),
         ),
         migrations.AddField(
-            model_name='mergesuggestion',
-            name='decided_by',
-            field=models.CharField(blank=True, db_default='', default='', max_length=80, verbose_name='decided by'),
+            model_name="mergesuggestion",
+            name="decided_by",
+            field=models.CharField(
+                blank=True, db_default="", default="", max_length=80, verbose_name="decided by"
+            ),
         ),
         migrations.AddField(
-            model_name='mergesuggestion',
-            name='evidence',
-            field=models.JSONField(blank=True, db_default=[], default=list, help_text='What speaks for it: a code each, and a hash of the value that both have.', verbose_name='evidence'),
+            model_name="mergesuggestion",
+            name="evidence",
+            field=models.JSONField(
+                blank=True,
+                db_default=[],
+                default=list,
+                help_text="What speaks for it: a code each, and a hash of the value that both have.",
+                verbose_name="evidence",
+            ),
         ),
         migrations.AddField(
-            model_name='mergesuggestion',
-            name='score',
-            field=models.PositiveSmallIntegerField(db_default=40, default=40, verbose_name='score'),
+            model_name="mergesuggestion",
+            name="score",
+            field=models.PositiveSmallIntegerField(db_default=40, default=40, verbose_name="score"),
         ),
         migrations.AlterField(
-            model_name='mergesuggestion',
-            name='reason',
-            field=models.CharField(blank=True, default='', max_length=80, verbose_name='reason'),
+            model_name="mergesuggestion",
+            name="reason",
+            field=models.CharField(blank=True, default="", max_length=80, verbose_name="reason"),
         ),
         migrations.AddIndex(
-            model_name='mergesuggestion',
-            index=models.Index(condition=models.Q(('status', 'open')), fields=['-score', '-id'], name='crm_suggestion_open'),
+            model_name="mergesuggestion",
+            index=models.Index(
+                condition=models.Q(("status", "open")), fields=["-score", "-id"], name="crm_suggestion_open"
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='identityrule',
-            trigger=pgtrigger.compiler.Trigger(name='insert_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO "crm_identityruleevent" ("blocked_patterns", "blocked_values", "id", "kind", "limit", "names_person", "origins", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "priority") VALUES (NEW."blocked_patterns", NEW."blocked_values", NEW."id", NEW."kind", NEW."limit", NEW."names_person", NEW."origins", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."priority"); RETURN NULL;', hash='fe6efd4b654c2d8043c96446580d7edc9b4ffe29', operation='INSERT', pgid='pgtrigger_insert_insert_8bc0e', table='crm_identityrule', when='AFTER')),
+            model_name="identityrule",
+            trigger=pgtrigger.compiler.Trigger(
+                name="insert_insert",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func='INSERT INTO "crm_identityruleevent" ("blocked_patterns", "blocked_values", "id", "kind", "limit", "names_person", "origins", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "priority") VALUES (NEW."blocked_patterns", NEW."blocked_values", NEW."id", NEW."kind", NEW."limit", NEW."names_person", NEW."origins", _pgh_attach_context(), NOW(), \'insert\', NEW."id", NEW."priority"); RETURN NULL;',
+                    hash="fe6efd4b654c2d8043c96446580d7edc9b4ffe29",
+                    operation="INSERT",
+                    pgid="pgtrigger_insert_insert_8bc0e",
+                    table="crm_identityrule",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='identityrule',
-            trigger=pgtrigger.compiler.Trigger(name='update_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='INSERT INTO "crm_identityruleevent" ("blocked_patterns", "blocked_values", "id", "kind", "limit", "names_person", "origins", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "priority") VALUES (NEW."blocked_patterns", NEW."blocked_values", NEW."id", NEW."kind", NEW."limit", NEW."names_person", NEW."origins", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."priority"); RETURN NULL;', hash='b9ec1e919fe3b3601a9018534a42445a4cb30e00', operation='UPDATE', pgid='pgtrigger_update_update_11ddb', table='crm_identityrule', when='AFTER')),
+            model_name="identityrule",
+            trigger=pgtrigger.compiler.Trigger(
+                name="update_update",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition="WHEN (OLD.* IS DISTINCT FROM NEW.*)",
+                    func='INSERT INTO "crm_identityruleevent" ("blocked_patterns", "blocked_values", "id", "kind", "limit", "names_person", "origins", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "priority") VALUES (NEW."blocked_patterns", NEW."blocked_values", NEW."id", NEW."kind", NEW."limit", NEW."names_person", NEW."origins", _pgh_attach_context(), NOW(), \'update\', NEW."id", NEW."priority"); RETURN NULL;',
+                    hash="b9ec1e919fe3b3601a9018534a42445a4cb30e00",
+                    operation="UPDATE",
+                    pgid="pgtrigger_update_update_11ddb",
+                    table="crm_identityrule",
+                    when="AFTER",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='account',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['search_tokens'], name='crm_account_search'),
+            model_name="account",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["search_tokens"], name="crm_account_search"
+            ),
         ),
         migrations.AddIndex(
-            model_name='account',
-            index=models.Index(condition=models.Q(('stale_at__isnull', False)), fields=['stale_at'], name='crm_account_stale'),
+            model_name="account",
+            index=models.Index(
+                condition=models.Q(("stale_at__isnull", False)), fields=["stale_at"], name="crm_account_stale"
+            ),
         ),
         migrations.AddField(
-            model_name='accountmembership',
-            name='account',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='crm.account', verbose_name='account'),
+            model_name="accountmembership",
+            name="account",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="crm.account",
+                verbose_name="account",
+            ),
         ),
         migrations.AddField(
-            model_name='accountmembership',
-            name='profile',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='crm.profile', verbose_name='profile'),
+            model_name="accountmembership",
+            name="profile",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="crm.profile",
+                verbose_name="profile",
+            ),
         ),
         migrations.AddField(
-            model_name='profilelink',
-            name='first',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='crm.profile', verbose_name='first profile'),
+            model_name="profilelink",
+            name="first",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="crm.profile",
+                verbose_name="first profile",
+            ),
         ),
         migrations.AddField(
-            model_name='profilelink',
-            name='second',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='crm.profile', verbose_name='second profile'),
+            model_name="profilelink",
+            name="second",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="crm.profile",
+                verbose_name="second profile",
+            ),
         ),
         migrations.AddField(
-            model_name='profilenote',
-            name='author',
-            field=models.ForeignKey(db_index=False, help_text='Empty when a program wrote it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='author'),
+            model_name="profilenote",
+            name="author",
+            field=models.ForeignKey(
+                db_index=False,
+                help_text="Empty when a program wrote it.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="author",
+            ),
         ),
         migrations.AddField(
-            model_name='profilenote',
-            name='profile',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='crm.profile', verbose_name='profile'),
+            model_name="profilenote",
+            name="profile",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="crm.profile",
+                verbose_name="profile",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='accountmembership',
-            constraint=models.UniqueConstraint(fields=('account', 'profile'), name='crm_membership_unique'),
+            model_name="accountmembership",
+            constraint=models.UniqueConstraint(fields=("account", "profile"), name="crm_membership_unique"),
         ),
         migrations.AddConstraint(
-            model_name='accountmembership',
-            constraint=models.CheckConstraint(condition=models.Q(('until__isnull', True), ('until__gte', models.F('since')), _connector='OR'), name='crm_membership_span'),
+            model_name="accountmembership",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("until__isnull", True), ("until__gte", models.F("since")), _connector="OR"
+                ),
+                name="crm_membership_span",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='profilelink',
-            constraint=models.UniqueConstraint(fields=('first', 'second'), name='crm_profilelink_pair'),
+            model_name="profilelink",
+            constraint=models.UniqueConstraint(fields=("first", "second"), name="crm_profilelink_pair"),
         ),
         migrations.AddConstraint(
-            model_name='profilelink',
-            constraint=models.CheckConstraint(condition=models.Q(('first__lt', models.F('second'))), name='crm_profilelink_ordered'),
+            model_name="profilelink",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("first__lt", models.F("second"))), name="crm_profilelink_ordered"
+            ),
         ),
     ]

@@ -9,207 +9,467 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('crm', '0011_imports'),
+        ("crm", "0011_imports"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SegmentDifference',
+            name="SegmentDifference",
             fields=[
-                ('pk', models.CompositePrimaryKey('run_id', 'profile_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('run_id', models.BigIntegerField()),
-                ('profile_id', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "run_id", "profile_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("run_id", models.BigIntegerField()),
+                ("profile_id", models.BigIntegerField()),
             ],
             options={
-                'verbose_name': 'difference of a pass',
-                'verbose_name_plural': 'differences of passes',
+                "verbose_name": "difference of a pass",
+                "verbose_name_plural": "differences of passes",
             },
         ),
         migrations.CreateModel(
-            name='Export',
+            name="Export",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(db_default=crm.models.functions.UUIDv7(), editable=False, unique=True, verbose_name='public ID')),
-                ('kind', models.CharField(max_length=60, verbose_name='kind')),
-                ('subject', models.CharField(max_length=80, verbose_name='subject')),
-                ('title', models.CharField(max_length=200, verbose_name='title')),
-                ('columns', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=80), size=None, verbose_name='columns')),
-                ('language', models.CharField(max_length=12, verbose_name='language')),
-                ('requester', models.CharField(max_length=80, verbose_name='requested by')),
-                ('status', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Being written'), ('ready', 'Ready'), ('failed', 'Failed'), ('expired', 'Expired')], default='waiting', max_length=8, verbose_name='status')),
-                ('position', models.BigIntegerField(default=0, verbose_name='last row written')),
-                ('row_count', models.BigIntegerField(default=0, verbose_name='rows')),
-                ('byte_count', models.BigIntegerField(default=0, verbose_name='bytes')),
-                ('is_cut', models.BooleanField(default=False, verbose_name='cut at the limit')),
-                ('error', models.CharField(blank=True, default='', max_length=300, verbose_name='error')),
-                ('claims', models.PositiveSmallIntegerField(default=0, verbose_name='claims')),
-                ('claim_token', models.UUIDField(blank=True, editable=False, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created_at', models.DateTimeField(verbose_name='requested')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('expires_at', models.DateTimeField(verbose_name='expires')),
-                ('downloads', models.PositiveIntegerField(default=0, verbose_name='downloads')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "public_id",
+                    models.UUIDField(
+                        db_default=crm.models.functions.UUIDv7(),
+                        editable=False,
+                        unique=True,
+                        verbose_name="public ID",
+                    ),
+                ),
+                ("kind", models.CharField(max_length=60, verbose_name="kind")),
+                ("subject", models.CharField(max_length=80, verbose_name="subject")),
+                ("title", models.CharField(max_length=200, verbose_name="title")),
+                (
+                    "columns",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=80), size=None, verbose_name="columns"
+                    ),
+                ),
+                ("language", models.CharField(max_length=12, verbose_name="language")),
+                ("requester", models.CharField(max_length=80, verbose_name="requested by")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("running", "Being written"),
+                            ("ready", "Ready"),
+                            ("failed", "Failed"),
+                            ("expired", "Expired"),
+                        ],
+                        default="waiting",
+                        max_length=8,
+                        verbose_name="status",
+                    ),
+                ),
+                ("position", models.BigIntegerField(default=0, verbose_name="last row written")),
+                ("row_count", models.BigIntegerField(default=0, verbose_name="rows")),
+                ("byte_count", models.BigIntegerField(default=0, verbose_name="bytes")),
+                ("is_cut", models.BooleanField(default=False, verbose_name="cut at the limit")),
+                ("error", models.CharField(blank=True, default="", max_length=300, verbose_name="error")),
+                ("claims", models.PositiveSmallIntegerField(default=0, verbose_name="claims")),
+                ("claim_token", models.UUIDField(blank=True, editable=False, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("created_at", models.DateTimeField(verbose_name="requested")),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished")),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
+                ("downloads", models.PositiveIntegerField(default=0, verbose_name="downloads")),
             ],
             options={
-                'verbose_name': 'export',
-                'verbose_name_plural': 'exports',
-                'ordering': ('-id',),
-                'indexes': [models.Index(condition=models.Q(('status', 'expired'), _negated=True), fields=['expires_at'], name='crm_export_open'), models.Index(fields=['requester', '-id'], name='crm_export_requester')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('status', 'ready'), _negated=True), ('finished_at__isnull', False), _connector='OR'), name='crm_export_ready')],
+                "verbose_name": "export",
+                "verbose_name_plural": "exports",
+                "ordering": ("-id",),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "expired"), _negated=True),
+                        fields=["expires_at"],
+                        name="crm_export_open",
+                    ),
+                    models.Index(fields=["requester", "-id"], name="crm_export_requester"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "ready"), _negated=True),
+                            ("finished_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="crm_export_ready",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Segment',
+            name="Segment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text='Small letters, digits, hyphens and underscores. Rules and the API use it; it never changes.', max_length=60, unique=True, verbose_name='key')),
-                ('name', models.CharField(max_length=120, unique=True, verbose_name='name')),
-                ('description', models.CharField(blank=True, default='', max_length=500, verbose_name='description')),
-                ('kind', models.CharField(choices=[('dynamic', 'Dynamic (by rule)'), ('static', 'Static list')], max_length=8, verbose_name='kind')),
-                ('rule', models.JSONField(blank=True, null=True, verbose_name='rule')),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('active', 'Active'), ('paused', 'Paused'), ('archived', 'Archived')], default='draft', max_length=8, verbose_name='status')),
-                ('version', models.PositiveIntegerField(default=1, verbose_name='version')),
-                ('size', models.BigIntegerField(default=0, verbose_name='people')),
-                ('activated_at', models.DateTimeField(blank=True, null=True, verbose_name='activated')),
-                ('last_verified_at', models.DateTimeField(blank=True, null=True, verbose_name='last checked')),
-                ('last_error', models.CharField(blank=True, default='', max_length=300, verbose_name='last error')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='created')),
-                ('created_by', models.CharField(blank=True, default='', max_length=80, verbose_name='created by')),
-                ('owner', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='owner')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="Small letters, digits, hyphens and underscores. Rules and the API use it; it never changes.",
+                        max_length=60,
+                        unique=True,
+                        verbose_name="key",
+                    ),
+                ),
+                ("name", models.CharField(max_length=120, unique=True, verbose_name="name")),
+                (
+                    "description",
+                    models.CharField(blank=True, default="", max_length=500, verbose_name="description"),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("dynamic", "Dynamic (by rule)"), ("static", "Static list")],
+                        max_length=8,
+                        verbose_name="kind",
+                    ),
+                ),
+                ("rule", models.JSONField(blank=True, null=True, verbose_name="rule")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("active", "Active"),
+                            ("paused", "Paused"),
+                            ("archived", "Archived"),
+                        ],
+                        default="draft",
+                        max_length=8,
+                        verbose_name="status",
+                    ),
+                ),
+                ("version", models.PositiveIntegerField(default=1, verbose_name="version")),
+                ("size", models.BigIntegerField(default=0, verbose_name="people")),
+                ("activated_at", models.DateTimeField(blank=True, null=True, verbose_name="activated")),
+                (
+                    "last_verified_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last checked"),
+                ),
+                (
+                    "last_error",
+                    models.CharField(blank=True, default="", max_length=300, verbose_name="last error"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="created"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.CharField(blank=True, default="", max_length=80, verbose_name="created by"),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'segment',
-                'verbose_name_plural': 'segments',
-                'ordering': ('name',),
-                'permissions': (('activate_segment', 'Can activate, pause and archive segments'), ('export_segment', 'Can export the people of a segment')),
+                "verbose_name": "segment",
+                "verbose_name_plural": "segments",
+                "ordering": ("name",),
+                "permissions": (
+                    ("activate_segment", "Can activate, pause and archive segments"),
+                    ("export_segment", "Can export the people of a segment"),
+                ),
             },
         ),
         migrations.CreateModel(
-            name='SegmentEvent',
+            name="SegmentEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('created', 'Created'), ('edited', 'Changed'), ('activated', 'Activated'), ('paused', 'Paused'), ('archived', 'Archived'), ('added', 'People added'), ('removed', 'People removed')], max_length=10, verbose_name='what')),
-                ('actor', models.CharField(max_length=80, verbose_name='actor')),
-                ('at', models.DateTimeField(verbose_name='when')),
-                ('rule', models.JSONField(blank=True, null=True, verbose_name='rule')),
-                ('number', models.BigIntegerField(blank=True, null=True, verbose_name='people')),
-                ('segment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='crm.segment', verbose_name='segment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("created", "Created"),
+                            ("edited", "Changed"),
+                            ("activated", "Activated"),
+                            ("paused", "Paused"),
+                            ("archived", "Archived"),
+                            ("added", "People added"),
+                            ("removed", "People removed"),
+                        ],
+                        max_length=10,
+                        verbose_name="what",
+                    ),
+                ),
+                ("actor", models.CharField(max_length=80, verbose_name="actor")),
+                ("at", models.DateTimeField(verbose_name="when")),
+                ("rule", models.JSONField(blank=True, null=True, verbose_name="rule")),
+                ("number", models.BigIntegerField(blank=True, null=True, verbose_name="people")),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="crm.segment",
+                        verbose_name="segment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'change of a segment',
-                'verbose_name_plural': 'changes of segments',
-                'ordering': ('-id',),
+                "verbose_name": "change of a segment",
+                "verbose_name_plural": "changes of segments",
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='SegmentMembership',
+            name="SegmentMembership",
             fields=[
-                ('pk', models.CompositePrimaryKey('segment_id', 'profile_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('segment_id', models.BigIntegerField()),
-                ('profile_id', models.BigIntegerField()),
-                ('entered_at', models.DateTimeField(verbose_name='entered')),
-                ('is_initial', models.BooleanField(default=False, verbose_name='there from the beginning')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "segment_id",
+                        "profile_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("segment_id", models.BigIntegerField()),
+                ("profile_id", models.BigIntegerField()),
+                ("entered_at", models.DateTimeField(verbose_name="entered")),
+                ("is_initial", models.BooleanField(default=False, verbose_name="there from the beginning")),
             ],
             options={
-                'verbose_name': 'member of a segment',
-                'verbose_name_plural': 'members of segments',
-                'indexes': [models.Index(fields=['profile_id'], name='crm_segmentmember_profile')],
+                "verbose_name": "member of a segment",
+                "verbose_name_plural": "members of segments",
+                "indexes": [models.Index(fields=["profile_id"], name="crm_segmentmember_profile")],
             },
         ),
         migrations.CreateModel(
-            name='SegmentRun',
+            name="SegmentRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('cause', models.CharField(choices=[('activated', 'Activated'), ('edited', 'Rule changed'), ('nightly', 'Nightly check'), ('asked', 'Asked for by staff')], max_length=10, verbose_name='cause')),
-                ('status', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('cancelled', 'Cancelled'), ('failed', 'Failed')], default='waiting', max_length=10, verbose_name='status')),
-                ('is_quiet', models.BooleanField(default=False, help_text='Whoever enters or leaves gets no touchpoint.', verbose_name='without touchpoints')),
-                ('run_at', models.DateTimeField(verbose_name='not before')),
-                ('evaluated_at', models.DateTimeField(blank=True, null=True, verbose_name='evaluated')),
-                ('total', models.BigIntegerField(default=0, verbose_name='changes found')),
-                ('done', models.BigIntegerField(default=0, verbose_name='changes looked at')),
-                ('entered', models.BigIntegerField(default=0, verbose_name='entered')),
-                ('left', models.BigIntegerField(default=0, verbose_name='left')),
-                ('claims', models.PositiveSmallIntegerField(default=0, verbose_name='claims')),
-                ('claim_token', models.UUIDField(blank=True, editable=False, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('error', models.CharField(blank=True, default='', max_length=300, verbose_name='error')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
-                ('finished_at', models.DateTimeField(blank=True, null=True, verbose_name='finished')),
-                ('segment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='crm.segment', verbose_name='segment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "cause",
+                    models.CharField(
+                        choices=[
+                            ("activated", "Activated"),
+                            ("edited", "Rule changed"),
+                            ("nightly", "Nightly check"),
+                            ("asked", "Asked for by staff"),
+                        ],
+                        max_length=10,
+                        verbose_name="cause",
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("cancelled", "Cancelled"),
+                            ("failed", "Failed"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "is_quiet",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Whoever enters or leaves gets no touchpoint.",
+                        verbose_name="without touchpoints",
+                    ),
+                ),
+                ("run_at", models.DateTimeField(verbose_name="not before")),
+                ("evaluated_at", models.DateTimeField(blank=True, null=True, verbose_name="evaluated")),
+                ("total", models.BigIntegerField(default=0, verbose_name="changes found")),
+                ("done", models.BigIntegerField(default=0, verbose_name="changes looked at")),
+                ("entered", models.BigIntegerField(default=0, verbose_name="entered")),
+                ("left", models.BigIntegerField(default=0, verbose_name="left")),
+                ("claims", models.PositiveSmallIntegerField(default=0, verbose_name="claims")),
+                ("claim_token", models.UUIDField(blank=True, editable=False, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("error", models.CharField(blank=True, default="", max_length=300, verbose_name="error")),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("started_at", models.DateTimeField(blank=True, null=True, verbose_name="started")),
+                ("finished_at", models.DateTimeField(blank=True, null=True, verbose_name="finished")),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="crm.segment",
+                        verbose_name="segment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'pass of a segment',
-                'verbose_name_plural': 'passes of segments',
-                'ordering': ('-id',),
+                "verbose_name": "pass of a segment",
+                "verbose_name_plural": "passes of segments",
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='SegmentSize',
+            name="SegmentSize",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField(verbose_name='day')),
-                ('size', models.BigIntegerField(verbose_name='people')),
-                ('entered', models.BigIntegerField(default=0, verbose_name='entered')),
-                ('left', models.BigIntegerField(default=0, verbose_name='left')),
-                ('segment', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='crm.segment', verbose_name='segment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField(verbose_name="day")),
+                ("size", models.BigIntegerField(verbose_name="people")),
+                ("entered", models.BigIntegerField(default=0, verbose_name="entered")),
+                ("left", models.BigIntegerField(default=0, verbose_name="left")),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="crm.segment",
+                        verbose_name="segment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'size of a segment',
-                'verbose_name_plural': 'sizes of segments',
-                'ordering': ('-day',),
+                "verbose_name": "size of a segment",
+                "verbose_name_plural": "sizes of segments",
+                "ordering": ("-day",),
             },
         ),
         migrations.CreateModel(
-            name='ExportPart',
+            name="ExportPart",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('body', models.BinaryField()),
-                ('export', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='crm.export')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("body", models.BinaryField()),
+                (
+                    "export",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="parts",
+                        to="crm.export",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'part of an export',
-                'verbose_name_plural': 'parts of exports',
-                'constraints': [models.UniqueConstraint(fields=('export', 'number'), name='crm_exportpart_once')],
+                "verbose_name": "part of an export",
+                "verbose_name_plural": "parts of exports",
+                "constraints": [
+                    models.UniqueConstraint(fields=("export", "number"), name="crm_exportpart_once")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='segment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'static'), ('rule__isnull', True)), models.Q(('kind', 'dynamic'), ('rule__isnull', False)), _connector='OR'), name='crm_segment_rule_of_kind'),
+            model_name="segment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "static"), ("rule__isnull", True)),
+                    models.Q(("kind", "dynamic"), ("rule__isnull", False)),
+                    _connector="OR",
+                ),
+                name="crm_segment_rule_of_kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='segment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ('active', 'paused')), _negated=True), ('activated_at__isnull', False), _connector='OR'), name='crm_segment_activated'),
+            model_name="segment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ("active", "paused")), _negated=True),
+                    ("activated_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="crm_segment_activated",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='segment',
-            constraint=models.CheckConstraint(condition=models.Q(('size__gte', 0)), name='crm_segment_size'),
+            model_name="segment",
+            constraint=models.CheckConstraint(condition=models.Q(("size__gte", 0)), name="crm_segment_size"),
         ),
         migrations.AddIndex(
-            model_name='segmentevent',
-            index=models.Index(fields=['segment', '-id'], name='crm_segmentevent_segment'),
+            model_name="segmentevent",
+            index=models.Index(fields=["segment", "-id"], name="crm_segmentevent_segment"),
         ),
         migrations.AddIndex(
-            model_name='segmentrun',
-            index=models.Index(condition=models.Q(('status__in', ('waiting', 'running'))), fields=['run_at', 'id'], name='crm_segmentrun_due'),
+            model_name="segmentrun",
+            index=models.Index(
+                condition=models.Q(("status__in", ("waiting", "running"))),
+                fields=["run_at", "id"],
+                name="crm_segmentrun_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='segmentrun',
-            index=models.Index(fields=['segment', '-id'], name='crm_segmentrun_segment'),
+            model_name="segmentrun",
+            index=models.Index(fields=["segment", "-id"], name="crm_segmentrun_segment"),
         ),
         migrations.AddConstraint(
-            model_name='segmentrun',
-            constraint=models.UniqueConstraint(condition=models.Q(('status__in', ('waiting', 'running'))), fields=('segment',), name='crm_segmentrun_one_open'),
+            model_name="segmentrun",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ("waiting", "running"))),
+                fields=("segment",),
+                name="crm_segmentrun_one_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='segmentrun',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status__in', ('done', 'cancelled', 'failed')), _negated=True), ('finished_at__isnull', False), _connector='OR'), name='crm_segmentrun_finished'),
+            model_name="segmentrun",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ("done", "cancelled", "failed")), _negated=True),
+                    ("finished_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="crm_segmentrun_finished",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='segmentsize',
-            constraint=models.UniqueConstraint(fields=('segment', 'day'), name='crm_segmentsize_once'),
+            model_name="segmentsize",
+            constraint=models.UniqueConstraint(fields=("segment", "day"), name="crm_segmentsize_once"),
         ),
     ]

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('crm', '0012_segments_and_exports'),
+        ("crm", "0012_segments_and_exports"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='computedrun',
-            name='settings',
-            field=models.JSONField(blank=True, default=dict, verbose_name='settings'),
+            model_name="computedrun",
+            name="settings",
+            field=models.JSONField(blank=True, default=dict, verbose_name="settings"),
         ),
     ]

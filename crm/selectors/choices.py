@@ -47,7 +47,7 @@ def of(root_ids: Iterable[int], *, members: Mapping[int, list[int]] | None = Non
         held = found.get(root, NOTHING)
         pauses = [moment for moment in (held.paused_until, paused_until) if moment is not None]
         quiet = held.quiet
-        if start is not None and (profile_id == root or root not in own_hours):
+        if start is not None and end is not None and (profile_id == root or root not in own_hours):
             quiet = (start, end)
             if profile_id == root:
                 own_hours.add(root)

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from crm import computed
 from crm.computed import Definition
 from crm.conditions import compiler
+from crm.conditions.definition import RuleError
 from crm.kernel import knobs
 from crm.kernel.money import Money
 from crm.models import ComputedRun, ComputedTrait, ComputedTraitVersion, ComputedValue
@@ -118,7 +119,7 @@ def read_in_force(**conditions: Any) -> list[InForce]:
     for pk, key, name, number, status, data in rows:
         try:
             found.append(InForce(pk, key, name, number, status, computed.parse(data)))
-        except computed.RuleError:
+        except RuleError:
             continue
     return found
 

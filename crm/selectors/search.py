@@ -232,7 +232,8 @@ def _together(words: Sequence[_Word]) -> list[int]:
 
 def _newest(words: Sequence[_Word]) -> list[int]:
     """Of the newest people those whose name or address may fit: when every word is common, they are many."""
-    parts, params = [], []
+    parts: list[str] = []
+    params: list[Any] = []
     tokens = sorted({token for word in words for token in word.tokens})
     if tokens:
         parts.append(

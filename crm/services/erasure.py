@@ -156,6 +156,7 @@ def erase(profile_id: int, *, actor: Actor, now: datetime) -> int:
 
 def work(*, now: datetime) -> int:
     """Take up one erasure that is due or was left halfway. Returns 0 when there is none."""
+    lease_and_now: list[Any] = [LEASE, now]
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -167,7 +168,7 @@ def work(*, now: datetime) -> int:
                     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED))
             RETURNING id, profile_id, status, approved_by, requested_by
             """,
-            [LEASE, now],
+            lease_and_now,
         )
         found = cursor.fetchone()
     if found is None:

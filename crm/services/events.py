@@ -205,7 +205,7 @@ def _month(text: str) -> datetime:
         return datetime(1990, 1, 1, tzinfo=UTC)
 
 
-def uuids(number: int, now: datetime) -> list[str]:
+def uuids(number: int, *, now: datetime) -> list[str]:
     """Fresh UUIDv7 texts."""
     stamp = f"{int(now.timestamp() * 1000):012x}"
     head = f"{stamp[:8]}-{stamp[8:]}-7"

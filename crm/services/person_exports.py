@@ -165,6 +165,7 @@ def _expire(row: PersonExport) -> bool:
 
 
 def _claim(*, now: datetime) -> PersonExport | None:
+    lease_and_now: list[Any] = [LEASE, now]
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -176,7 +177,7 @@ def _claim(*, now: datetime) -> PersonExport | None:
                     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED))
             RETURNING id
             """,
-            [LEASE, now],
+            lease_and_now,
         )
         found = cursor.fetchone()
     return PersonExport.objects.get(pk=found[0]) if found else None

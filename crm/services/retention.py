@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection, transaction
 from django.db.transaction import TransactionManagementError
@@ -105,7 +105,7 @@ def _delete(
     """Rows of kinds that are past their time, page by page. Returns counts per kind, and whether it is done."""
     counts: Counter[str] = Counter()
     usual = now - timedelta(days=rules.usual) if rules.usual else None
-    params = {
+    params: dict[str, Any] = {
         "kinds": list(rules.of_kind),
         "moments": [now - timedelta(days=days) for days in rules.of_kind.values()],
         "usual": usual,

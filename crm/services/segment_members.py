@@ -73,7 +73,7 @@ def settle(
         people.load(ids)
         changes[one.id] = change = _settle_one(one, people.sets_of(ids), people.live, at=at, initial=initial)
         if not quiet:
-            announce(one.id, one.key, change, actor=actor, now=at.now)
+            announce(one.id, key=one.key, change=change, actor=actor, now=at.now)
         for other in order:
             if one.key in other.asks and change.people:
                 waiting.setdefault(other.id, set()).update(change.people)
@@ -135,8 +135,8 @@ def _settle_one(
             change.left.add(root)
     gone = [member for member in held if every[member] not in belongs or member != every[member]]
     _write(one.id, change, gone=gone, held=held, every=every, initial=initial, now=at.now)
-    rows = len(change.entered) + len(change.moved) - len(gone)
-    _count(one.id, entered=len(change.entered), left=len(change.left), rows=rows, now=at.now)
+    grown = len(change.entered) + len(change.moved) - len(gone)
+    _count(one.id, entered=len(change.entered), left=len(change.left), rows=grown, now=at.now)
     return change
 
 
@@ -213,7 +213,7 @@ def note_size(segment_id: int, *, entered: int = 0, left: int = 0, now: datetime
     )
 
 
-def announce(segment_id: int, key: str, change: Change, *, actor: Actor, now: datetime) -> None:
+def announce(segment_id: int, *, key: str, change: Change, actor: Actor, now: datetime) -> None:
     """Put entering and leaving on the timelines, in the transaction of the change."""
     events = [
         touchpoints.Event(
@@ -299,7 +299,7 @@ def _by_hand(
         rows = -len(gone)
     _count(segment_id, entered=len(change.entered), left=len(change.left), rows=rows, now=at.now)
     if not quiet:
-        announce(segment_id, one.key, change, actor=actor, now=at.now)
+        announce(segment_id, key=one.key, change=change, actor=actor, now=at.now)
     dependents = {other.id: set(change.people) for other in order if one.key in other.asks and change.people}
     if dependents:
         settle(dependents, at=at, actor=actor, quiet=quiet)

@@ -58,7 +58,7 @@ def receipts(rows: list[Row], *, own_transaction: bool) -> list[Row]:
 def touchpoints(rows: Sequence[Row], *, source_id: int | None, now: datetime) -> list[str]:
     """Store the touchpoints and their tally deltas, by COPY or, when they are few, in one statement. Returns their
     ids (UUIDv7 of the time of arrival), in the order of `rows`."""
-    idents = uuids(len(rows), now)
+    idents = uuids(len(rows), now=now)
     counts = Counter(row.event.kind for row in rows)
     if len(rows) <= FEW:
         _insert(rows, idents, counts, source_id=source_id, now=now)
@@ -145,6 +145,7 @@ def _text(value: str) -> str:
 def note_seen(
     seen: dict[int, list[float]],
     root_id: int,
+    *,
     occurred_at: datetime,
     known: tuple[float | None, float | None],
 ) -> None:

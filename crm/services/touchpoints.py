@@ -123,7 +123,7 @@ def _store(
         for row, profile_id, root_id in zip(named, resolution.profile_ids, resolution.root_ids, strict=True):
             row.profile_id, row.root_id = profile_id, root_id
             if root_id not in resolution.created:
-                storing.note_seen(seen, root_id, row.occurred_at, resolution.seen[root_id])
+                storing.note_seen(seen, root_id, occurred_at=row.occurred_at, known=resolution.seen[root_id])
         if resolution.created and not historical:
             changes.tell(resolution.created, now=now)
         result.warnings.extend(

@@ -44,9 +44,7 @@ class Gift:
     hints: dict[str, Any]
 
 
-def merge(
-    gifts: Sequence[Gift], *, trust: str, actor: Actor, now: datetime, quiet: bool = False
-) -> set[str]:
+def merge(gifts: Sequence[Gift], *, trust: str, actor: Actor, now: datetime, quiet: bool = False) -> set[str]:
     """Merge gifts into their profiles, locked in id order. `trust` is server, browser or staff. Returns the names
     of the values that changed. `quiet`: nobody who follows people is told."""
     by_profile: dict[int, list[Gift]] = {}

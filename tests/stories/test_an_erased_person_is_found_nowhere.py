@@ -133,7 +133,11 @@ def canary_lives() -> int:
         first, values={"region": CANARIES["token"]}, actor=STAFF, reason="person_asked", now=now
     )
     notes.add(
-        first, text=f"Call {CANARIES['name']} at {CANARIES['phone']}", category="handover", actor=SYSTEM, now=now
+        first,
+        text=f"Call {CANARIES['name']} at {CANARIES['phone']}",
+        category="handover",
+        actor=SYSTEM,
+        now=now,
     )
     voices(first, now=now)
     points.credit(
