@@ -53,7 +53,34 @@ SCHEDULE: dict[str, float] = {
     "crm.renew_search_tokens": 90.0,
     "crm.kernel.tidy": 3600.0,
     "config.heartbeat": 30.0,
+    "config.heartbeat_long": 30.0,
 }
+
+
+QUICK, LONG = "celery", "long"
+# What may take a minute has workers of its own: behind it, nobody's message and nobody's segment would wait.
+LONG_TASKS = frozenset(
+    {
+        "config.heartbeat_long",
+        "crm.compute",
+        "crm.compute_sweep",
+        "crm.learn_kinds",
+        "crm.prepare_exports",
+        "crm.renew_purchases",
+        "crm.renew_search_tokens",
+        "crm.retention",
+        "crm.retention_now",
+        "crm.roll_up_accounts",
+        "crm.segment_passes",
+        "crm.suggest_merges",
+        "crm.tidy_imports",
+        "crm.work_erasures",
+        "crm.work_import",
+        "crm.write_exports",
+    }
+)
+app.conf.task_default_queue = QUICK
+app.conf.task_routes = {name: {"queue": LONG} for name in LONG_TASKS}
 
 
 @app.on_after_finalize.connect

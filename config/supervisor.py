@@ -1,7 +1,7 @@
 """The small process behind `manage.py up`: it starts everything, watches it, and ends it.
 
-Order up: checks, embedded servers, preparation (only when something changed), web, worker, beat.
-Order down: web, beat, worker, Valkey, PostgreSQL; all gone in 20 seconds, whatever is signalled
+Order up: checks, embedded servers, preparation (only when something changed), web, workers, beat.
+Order down: web, beat, workers, Valkey, PostgreSQL; all gone in 20 seconds, whatever is signalled
 and how often. Children live in sessions of their own, so a signal to our process group reaches us
 alone. A child that dies is started again with back-off, and said so. Had a supervisor been killed,
 its children are found by the pid file, checked to be really ours, and ended by the next start.
@@ -33,11 +33,12 @@ from typing import IO
 from config import embedded, environment, processes
 from config.environment import BASE_DIR, BadEnvironment, Environment
 
-COLOURS = {"up": 36, "setup": 33, "web": 32, "worker": 35, "beat": 34}
+COLOURS = {"up": 36, "setup": 33, "web": 32, "worker": 35, "long": 36, "beat": 34}
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 HEALTHY_AFTER = 60.0  # a child that lived this long starts over with the first pause
 # Tasks wait for disks and mail servers more than they compute: two per core keep a small machine busy.
 WORKER_TASKS = max(4, os.cpu_count() or 1)
+LONG_TASKS = 2  # imports, passes, exports, erasures: one may go on while another waits for a disk
 WORKER_SOFT_SHUTDOWN = 7  # seconds a task may go on after the signal; then it goes back to the queue
 WATCHED_SUFFIXES = {".py", ".html", ".txt", ".po", ".css", ".js", ".svg", ".toml", ".mjml", ".json"}
 APPS = ("config", "crm", "lifecycle", "voc", "members", "locale")
@@ -201,21 +202,23 @@ class Supervisor:
         run = str(self.run_dir)
         python = sys.executable
         celery = [python, "-m", "celery", "--quiet", "-A", "config"]
+
+        def worker(name: str, queue: str, tasks: int) -> list[str]:
+            return [
+                *(*celery, "worker", "--queues", queue, "--hostname", f"{name}@%h"),
+                *("--pool", "prefork", "--concurrency", str(tasks)),
+                *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
+                *("--max-tasks-per-child", "1000", "--pidfile", f"{run}/{name}.pid"),
+            ]
+
         for child in (
             Child(
                 "web",
                 web_command("config.wsgi:application", port=self.environment.port, run=run),
                 patience=4.0,
             ),
-            Child(
-                "worker",
-                [
-                    *(*celery, "worker", "--pool", "prefork", "--concurrency", str(WORKER_TASKS)),
-                    *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
-                    *("--max-tasks-per-child", "1000", "--pidfile", f"{run}/worker.pid"),
-                ],
-                patience=10.0,
-            ),
+            Child("worker", worker("worker", "celery", WORKER_TASKS), patience=10.0),
+            Child("long", worker("long", "long", LONG_TASKS), patience=10.0),
             Child(
                 "beat",
                 [
@@ -311,19 +314,27 @@ class Supervisor:
     # -- the end
 
     def _stop_everything(self) -> None:
-        for name in ("setup", "web", "beat", "worker"):
-            child = self.children.get(name)
-            if child is None or child.process is None:
-                continue
-            pid = child.process.pid
-            if child.alive():
-                self.say(f"stopping {name}")
-            _end_group(pid, partial(_has_ended, child), child.patience, leader_only=True)
+        for name in ("setup", "web", "beat"):
+            self._stop_child(name)
+        # Each may want its whole patience for the task it holds, so both are asked at once.
+        workers = [threading.Thread(target=self._stop_child, args=(name,)) for name in ("long", "worker")]
+        for each in workers:
+            each.start()
+        for each in workers:
+            each.join()
         _write_children(self.run_dir, {})
         if self.servers is not None and self.servers.running:
             self.say("stopping valkey and postgres")
             self.servers.stop()
         self.say("everything has stopped")
+
+    def _stop_child(self, name: str) -> None:
+        child = self.children.get(name)
+        if child is None or child.process is None:
+            return
+        if child.alive():
+            self.say(f"stopping {name}")
+        _end_group(child.process.pid, partial(_has_ended, child), child.patience, leader_only=True)
 
     # -- telling
 

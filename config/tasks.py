@@ -12,6 +12,17 @@ log = structlog.get_logger(__name__)
 
 @shared_task(name="config.heartbeat")
 def heartbeat() -> None:
+    """Of the workers of the quick queue."""
+    _note("celery")
+
+
+@shared_task(name="config.heartbeat_long")
+def heartbeat_long() -> None:
+    """Of the workers of the queue for what takes long."""
+    _note("long")
+
+
+def _note(queue: str) -> None:
     import time
 
     import redis
@@ -19,7 +30,7 @@ def heartbeat() -> None:
 
     client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2)
     try:
-        client.set("renxin:heartbeat:celery", int(time.time()), ex=3600)
+        client.set(f"renxin:heartbeat:{queue}", int(time.time()), ex=3600)
     finally:
         client.close()
-    log.debug("heartbeat")
+    log.debug("heartbeat", queue=queue)

@@ -8,7 +8,7 @@ from crm.services import accounts, computing, segment_members
 reactions.set_touchpoint_loader(timeline.load_facts)
 
 
-@reactions.subscribe_dynamic(computed.follows, max_age=None, batch=True, bare=True)
+@reactions.subscribe_dynamic(computed.follows, max_age=None, batch=True, bare=True, at_leisure=True)
 def compute_after_touchpoints(facts: list[Fact]) -> None:
     """Values and purchases follow what happened, however long ago."""
     computing.follow(facts, now=clock.now())
@@ -40,7 +40,9 @@ def follow_segments(facts: list[Fact]) -> None:
     segment_members.follow_facts(facts, now=clock.now())
 
 
-@reactions.subscribe(accounts.ORDER, "crm.profile.merged", "crm.profile.unmerged", max_age=None, batch=True)
+@reactions.subscribe(
+    accounts.ORDER, "crm.profile.merged", "crm.profile.unmerged", max_age=None, batch=True, at_leisure=True
+)
 def roll_up_accounts_of(facts: list[Fact]) -> None:
     """The accounts these people belong to are rolled up anew."""
     people = {fact.profile_id for fact in facts}

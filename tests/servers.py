@@ -124,7 +124,7 @@ class Stack:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Now: supervisor, postgres, valkey, and the children web, worker, beat."""
+        """Now: supervisor, postgres, valkey, and the children web, worker, long, beat."""
         found = {"supervisor": self.process.pid}
         record = embedded.read_record(self.data_dir)
         found |= {name: int(pid) for name, pid in record.get("pids", {}).items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.celery import SCHEDULE, app
+from config.celery import LONG_TASKS, SCHEDULE, app
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 APPS = ("config", "crm", "lifecycle", "voc", "members")
@@ -190,6 +190,10 @@ def test_every_woken_task_is_registered(registered: set[str]) -> None:
                 woken[f"{name}:{node.lineno}"] = str(value)
     assert woken
     assert {place: task for place, task in woken.items() if task not in registered} == {}
+
+
+def test_tasks_of_the_long_queue_are_registered(registered: set[str]) -> None:
+    assert LONG_TASKS - registered == set()
 
 
 def test_our_tasks_say_their_names(registered: set[str]) -> None:

@@ -15,7 +15,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 
-from config.demo import days, door, knowing, lists, loop, people, privacy, segments
+from config.demo import accounts, days, door, knowing, lists, loop, people, privacy, segments
 from config.demo.state import ACTOR, Company, KeptMailer, settle
 from crm.kernel import actionlog, knobs
 from crm.kernel.models import ActionLog
@@ -91,7 +91,7 @@ def _found(*, now: datetime, mailer: Mailer) -> Company:
 
 def _live(company: Company) -> None:
     """Everything that happened, in the order in which it did, and then today."""
-    plans = [*days.plan(company), *loop.plan(company), *segments.plan(company)]
+    plans = [*days.plan(company), *loop.plan(company), *segments.plan(company), *accounts.plan(company)]
     for at, act in sorted(plans, key=lambda planned: planned[0]):
         act(at)
     settle(company, company.now)
@@ -99,3 +99,4 @@ def _live(company: Company) -> None:
     door.decide(company)
     knowing.decide(company, company.now)
     privacy.decide(company, company.now)
+    accounts.decide(company, company.now)

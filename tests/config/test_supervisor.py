@@ -17,7 +17,7 @@ from tests import servers
 from tests.servers import BASE_DIR, Stack, clean_environment, status
 
 pytestmark = pytest.mark.faults
-CHILDREN = {"web", "worker", "beat"}
+CHILDREN = {"web", "worker", "long", "beat"}
 
 
 def _until(done: Callable[[], bool], seconds: float, stack: Stack) -> None:

@@ -57,7 +57,7 @@ def test_a_killed_supervisor_is_recovered_from_by_the_next_start(house: House) -
     house.start()
     house.stack.wait_ready()
     new = house.stack.pids
-    for name in ("web", "worker", "beat"):
+    for name in ("web", "worker", "long", "beat"):
         assert new.get(name) != old[name] and not processes.is_alive(old[name]), name
     # The servers never stopped: they were taken over.
     assert (new["postgres"], new["valkey"]) == (old["postgres"], old["valkey"])

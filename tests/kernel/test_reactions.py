@@ -183,6 +183,22 @@ def test_a_published_fact_carries_its_ids():
     assert seen == [(4, 5)]
 
 
+def test_who_works_at_leisure_is_woken_by_the_sweep_alone(monkeypatch):
+    woken = []
+    monkeypatch.setattr(reactions.jobs, "wake_soon", lambda task, **ids: woken.append(ids["receiver"]))
+    reactions.subscribe("k")(one)
+    reactions.subscribe("k", at_leisure=True)(published)
+    record(1)
+    assert woken == [name(one)]
+    swept = reactions.sweep(now=clock.now() + timedelta(seconds=1))
+    assert sorted(swept) == sorted([name(one), name(published)])
+    # One claim takes what was gathered; a task does not go round for what comes in meanwhile.
+    assert not reactions.has_more(name(published), claimed=3)
+    assert reactions.has_more(name(published), claimed=reactions.ROWS_PER_CLAIM)
+    assert reactions.has_more(name(one), claimed=3)
+    assert not reactions.has_more(name(one), claimed=0)
+
+
 def test_the_sweep_names_receivers_with_due_rows():
     reactions.subscribe("k")(one)
     record(1)
