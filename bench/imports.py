@@ -24,13 +24,19 @@ from bench.harness import ROOT, Goal, Stack, say, servers, table
 
 ROWS = int(os.environ.get("BENCH_IMPORT_ROWS", "1000000"))
 MEMORY_MB = 300
-FAMILIES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
-GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红建国文辉力志永健世广义兴良海山仁波宁贵福生龙元全胜学祥才发武新利清飞彬富顺信子涛昌成康星光天达安岩中茂进林有坚和彪博诚先敬震振壮会思群豪心邦承乐绍功松善厚庆裕河哲江亮政谦亨奇固之轮翰朗伯宏言若鸣朋斌梁栋维启克伦翔旭鹏泽晨辰士以"
-PROVINCES = ("江苏", "浙江", "广东", "北京", "上海", "四川", "湖北", "山东", "福建", "河南")
+FAMILIES = (
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁"
+    "任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴"
+    "莫孔向汤"
+)GIVEN = (
+    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红建国文辉力志永健世广义兴良海山仁波宁贵福生"
+    "龙元全胜学祥才发武新利清飞彬富顺信子涛昌成康星光天达安岩中茂进林有坚和彪博诚先敬震振壮会思群豪心"
+    "邦承乐绍功松善厚庆裕河哲江亮政谦亨奇固之轮翰朗伯宏言若鸣朋斌梁栋维启克伦翔旭鹏泽晨辰士以"
+)PROVINCES = ("江苏", "浙江", "广东", "北京", "上海", "四川", "湖北", "山东", "福建", "河南")
 # Each table with the columns that an import fills.
 TABLES = {
-    "crm_profile": "id, public_id, display_name, family_name, given_name, name_sort, search_tokens, language, time_zone,"
-    " birthday, country, region, traits, value_sources, created_at",
+    "crm_profile": "id, public_id, display_name, family_name, given_name, name_sort, search_tokens, language,"
+    " time_zone, birthday, country, region, traits, value_sources, created_at",
     "crm_identity": "kind, value, profile_id, source_id, created_at",
     "crm_contactpoint": "profile_id, channel, value, value_hash, origin, is_primary, created_at",
     "crm_consentrecord": "profile_id, purpose, channel, granted, way, text_version, evidence, actor, occurred_at",
