@@ -33,7 +33,8 @@ GIVEN = (
     "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红建国文辉力志永健世广义兴良海山仁波宁贵福生"
     "龙元全胜学祥才发武新利清飞彬富顺信子涛昌成康星光天达安岩中茂进林有坚和彪博诚先敬震振壮会思群豪心"
     "邦承乐绍功松善厚庆裕河哲江亮政谦亨奇固之轮翰朗伯宏言若鸣朋斌梁栋维启克伦翔旭鹏泽晨辰士以"
-)PROVINCES = ("江苏", "浙江", "广东", "北京", "上海", "四川", "湖北", "山东", "福建", "河南")
+)
+PROVINCES = ("江苏", "浙江", "广东", "北京", "上海", "四川", "湖北", "山东", "福建", "河南")
 # Each table with the columns that an import fills.
 TABLES = {
     "crm_profile": "id, public_id, display_name, family_name, given_name, name_sort, search_tokens, language,"
