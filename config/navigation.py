@@ -14,7 +14,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
         (
             Entry("crm.profile", gettext_lazy("Customers"), "group"),
             Entry("crm.segment", gettext_lazy("Segments"), "groups"),
-            Entry("crm.account", gettext_lazy("Accounts"), "apartment"),
+            Entry("crm.account", pgettext_lazy("staff page", "Accounts"), "apartment"),
             Entry("crm.importrun", gettext_lazy("Imports"), "upload_file"),
             Entry("crm.computedtrait", gettext_lazy("Computed traits"), "function"),
             Entry("crm.purchasereport", gettext_lazy("RFM and repurchase"), "grid_on"),
@@ -50,7 +50,7 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
             Entry("crm.consenttext", gettext_lazy("Consent texts"), "gavel"),
             Entry("crm.erasure", gettext_lazy("Erasures"), "delete_forever"),
             Entry("crm.personexport", gettext_lazy("Personal exports"), "folder_zip"),
-            Entry("crm.retentionrun", gettext_lazy("Retention"), "auto_delete"),
+            Entry("crm.retentionrun", pgettext_lazy("data", "Retention"), "auto_delete"),
         ),
     ),
     (
@@ -85,7 +85,7 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
             Entry("kernel.actionlog", gettext_lazy("Action log"), "history"),
             Entry("crm.source", gettext_lazy("Sources and write keys"), "sensors"),
             Entry("crm.eventkind", gettext_lazy("Kinds of events"), "category"),
-            Entry("crm.ingestionwarning", gettext_lazy("Warnings of the door"), "warning"),
+            Entry("crm.ingestionwarning", gettext_lazy("Ingestion warnings"), "warning"),
             Entry("crm.apikey", gettext_lazy("API keys"), "key"),
             Entry("crm.identityrule", gettext_lazy("Identity rules"), "fingerprint"),
             Entry("kernel.knob", gettext_lazy("Knobs"), "tune"),

@@ -24,7 +24,7 @@ from crm.kernel.errors import DomainError
 from crm.kernel.pages import PageAdmin
 from crm.models import ComputedTrait
 from crm.selectors import computed as reads
-from crm.selectors import rule_choices, staff_links
+from crm.selectors import names_of_actors, rule_choices, staff_links
 from crm.services import computed, passes
 from crm.states import COMPUTED_TRANSITIONS, ComputedFunction, ComputedStatus, ComputedType
 
@@ -227,6 +227,7 @@ class ComputedTraitAdmin(RuleBuilder, PageAdmin):
             "people_count": reads.people_with(row.pk),
             "people": _people(request, one.definition) if one else [],
             "versions": versions,
+            "actor_names": names_of_actors.names({version.created_by for version, _words in versions}),
             "may_edit": request.user.has_perm("crm.change_computedtrait")
             and row.status != ComputedStatus.ARCHIVED,
         }

@@ -17,6 +17,7 @@ from crm.kernel import clock
 from crm.kernel.admin import ServiceAdmin, call_service
 from crm.kernel.money import Money
 from crm.models import PurchaseReport, PurchaseSummary
+from crm.registry import kind_label
 from crm.selectors import computed, purchases
 from crm.services import passes
 
@@ -71,6 +72,7 @@ class PurchaseReportAdmin(ServiceAdmin):
             "opts": self.opts,
             "title": str(self.opts.verbose_name_plural),
             "report": report,
+            "kind_words": kind_label(report.kind) if report else "",
             "grid": purchases.grid(report) if report else [],
             "groups": purchases.groups(report) if report else [],
             "cohorts": purchases.cohorts(report) if report else [],

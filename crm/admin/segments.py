@@ -24,7 +24,7 @@ from crm.kernel.admin import request_actor
 from crm.kernel.errors import DomainError
 from crm.kernel.pages import PageAdmin
 from crm.models import ImportRun, Segment
-from crm.selectors import profiles
+from crm.selectors import names_of_actors, profiles
 from crm.selectors import segments as reads
 from crm.services import exports, segment_exports, segment_passes, segments
 from crm.states import SegmentKind, SegmentStatus
@@ -113,7 +113,7 @@ class SegmentAdmin(SegmentForms, PageAdmin):
     @admin.display(description=gettext_lazy("who is in it"))
     def in_words(self, row: Segment) -> str:
         """The rule as a sentence, cut where a list has no more room."""
-        text = reads.sentence(row) or row.description
+        text = reads.sentence(row) or row.description or _("The people whom staff put onto this list.")
         return text if len(text) <= 140 else f"{text[:139]}…"
 
     def get_urls(self) -> list[Any]:
@@ -132,6 +132,7 @@ class SegmentAdmin(SegmentForms, PageAdmin):
         now = clock.now()
         held, following = self._people(request, row)
         run = reads.open_runs([row.pk]).get(row.pk)
+        events = self._events(row)
         may_export = request.user.has_perm(segment_exports.PERMISSION)
         return {
             "segment": row,
@@ -143,7 +144,8 @@ class SegmentAdmin(SegmentForms, PageAdmin):
             "people": held,
             "next_after": following,
             "is_first_page": "after" not in request.GET,
-            "events": self._events(row),
+            "events": events,
+            "actor_names": names_of_actors.names({one["actor"] for one in events}),
             "runs": list(reads.runs(row.pk)[:10]),
             "users": reads.users_of(row.key),
             "can": self._possible(row),
@@ -161,7 +163,7 @@ class SegmentAdmin(SegmentForms, PageAdmin):
             "activate": dynamic and status in (SegmentStatus.DRAFT, SegmentStatus.PAUSED),
             "pause": dynamic and status == SegmentStatus.ACTIVE,
             "archive": open_,
-            "check": status == SegmentStatus.ACTIVE,
+            "check": dynamic and status == SegmentStatus.ACTIVE,
             "edit_people": not dynamic and open_,
             "export": open_,
         }

@@ -15,7 +15,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -180,12 +180,12 @@ class SourceAdmin(ButtonPage):
         now = clock.now()
         may_see = request.user.has_perm("crm.view_touchpoint")
         events = source_reads.live(row.pk, now=now) if may_see else []
+        cards = profiles.cards({event.profile_id for event in events})
         health = source_reads.health([row], now=now)[row.pk]
         return {
             "source": row,
-            "events": events,
+            "events": [(event, cards.get(event.profile_id)) for event in events],
             "may_see_events": may_see,
-            "cards": profiles.cards({event.profile_id for event in events}),
             "minutes": source_reads.per_minute(row.pk, now=now),
             "health": health,
             "condition": condition_of(row, health),
@@ -268,10 +268,10 @@ class SourceAdmin(ButtonPage):
 def condition_of(source: Source, health: source_reads.Health) -> tuple[str, Any]:
     """How a source is: a word for the colour, and the words."""
     if not source.is_active:
-        return "off", _("off")
+        return "off", pgettext("source", "off")
     if health.limited_at is not None:
         return "limited", _("held back")
-    return ("busy", _("receiving")) if health.is_busy else ("quiet", _("quiet"))
+    return ("busy", _("receiving")) if health.is_busy else ("quiet", pgettext("source", "quiet"))
 
 
 def ends(key: str) -> str:

@@ -73,7 +73,7 @@ class IngestionWarningAdmin(ServiceAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _("Warnings of the door"),
+            "title": _("Ingestion warnings"),
             "form": FilterForm(initial={"state": asked.get("state"), "source": source, "days": str(days)}),
             "blocks": [
                 (topic, bars(topic, days=days, today=today), kinds.get(topic.subject)) for topic in topics
