@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from crm.kernel import money
 from crm.kernel.errors import DomainError
-from crm.registry import property_label
+from crm.registry import property_label, property_value
 
 MOST_LINES = 12
 MOST_ITEMS = 5
@@ -56,7 +56,12 @@ def _add(
         for key, inner in value.items():
             _add(found, f"{label} · {property_label(key)}", str(key), inner, currency, depth=depth + 1)
     else:
-        found.append((label, text(value, name=name, currency=currency)))
+        found.append((label, text(_worded(name, value), name=name, currency=currency)))
+
+
+def _worded(name: str, value: Any) -> Any:
+    found = property_value(name, value)
+    return found if found is value else str(found)
 
 
 def text(value: Any, *, name: str = "", currency: str = "") -> str:

@@ -26,6 +26,7 @@ class TouchpointKind:
 _kinds: dict[str, TouchpointKind] = {}
 _channels: dict[str, Any] = {}
 _properties: dict[str, Any] = {}
+_property_values: dict[str, Callable[[str], Any]] = {}
 
 
 def register_kind(
@@ -66,6 +67,18 @@ def channel_label(channel: str) -> Any:
 def register_properties(labels: Mapping[str, Any]) -> None:
     """Say what staff read for the names of properties. Names that nobody registered are shown as they came."""
     _properties.update(labels)
+
+
+def register_property_values(name: str, words: Callable[[str], Any]) -> None:
+    """Say what staff read for the codes of a property: `words` gives None for a value that is no code of ours."""
+    _property_values[name] = words
+
+
+def property_value(name: str, value: Any) -> Any:
+    """The words for a code, or the value as it came."""
+    words = _property_values.get(name) if isinstance(value, str) else None
+    found = words(value) if words is not None else None
+    return value if found is None else found
 
 
 def property_label(name: str) -> Any:

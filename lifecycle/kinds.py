@@ -7,6 +7,7 @@ from crm import registry as touchpoint_registry
 from crm.states import Channel, MessageClass
 from lifecycle import letters_of_privacy, registry
 from lifecycle.registry import MessageKind, Template
+from lifecycle.states import Arm
 
 touchpoint_registry.register_kind(
     "lifecycle.message.sent", label=_("Message sent"), payload={"message_id": int, "message_kind": str}
@@ -125,3 +126,5 @@ touchpoint_registry.register_properties(
         "arm": pgettext_lazy("property", "group"),
     }
 )
+touchpoint_registry.register_property_values("arm", dict(Arm.choices).get)
+touchpoint_registry.register_property_values("message_kind", lambda code: registry.labels().get(code))

@@ -3,10 +3,10 @@
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from crm.registry import register_channels, register_properties
+from crm.registry import register_channels, register_properties, register_property_values
 from crm.services import touchpoints
 from lifecycle import registry
-from voc.states import FeedbackChannel
+from voc.states import FeedbackChannel, FollowerRole
 
 FIX_TOLD = "voc.fix_told"
 
@@ -89,3 +89,4 @@ register_properties(
         "round": pgettext_lazy("property", "round"),
     }
 )
+register_property_values("role", dict(FollowerRole.choices).get)

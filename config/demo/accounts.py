@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from config.demo.people import BY_KEY
-from config.demo.state import ACTOR, Company, Planned
+from config.demo.state import Company, Planned
 from crm.kernel import actors
 from crm.models import Account
 from crm.services import accounts, contacts, notes, profiles, suggestions, touchpoints
@@ -106,7 +106,7 @@ def _at_the_till(company: Company, at: datetime) -> None:
     """Somebody left name and telephone at the counter: nobody decides by itself that it is a customer we know."""
     key, name = TILL
     company.profiles[key] = profiles.resolve(
-        [("user_id", f"demo-{key}")], trust="server", actor=ACTOR, now=at,
+        [("user_id", f"demo-{key}")], trust="server", actor=actors.source(company.server.id), now=at,
         names={"name": name, "country": "US"}, source_id=company.server.id,
     )  # fmt: skip
     contacts.add(

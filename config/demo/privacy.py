@@ -19,7 +19,7 @@ CHOOSERS: Final = ("guyu", "sage", "hazel")  # pause, fewer messages, hours of t
 
 def decide(company: Company, at: datetime) -> None:
     """A new wording, three choices, pop-ups of the shop, a correction, an erasure done and one that waits."""
-    lan, admin = company.colleague("demo-lan"), ACTOR
+    lan, mei = company.colleague("demo-lan"), company.colleague("demo-mei")
     consent_texts.write("marketing", text_en=MARKETING[0], text_zh_hans=MARKETING[1], actor=lan, now=at)
     paused, fewer, hours = (company.profiles[key] for key in CHOOSERS)
     choices.pause(paused, actor=actors.person(paused), now=at)
@@ -33,7 +33,7 @@ def decide(company: Company, at: datetime) -> None:
     corrections.correct(fewer, values={"region": "Dorset"}, reason="person_asked", actor=lan, now=at)
     _erase_somebody(company, at)
     waiting = company.profiles[people.CUSTOMERS[-1].key]
-    erasure.request(waiting, actor=admin, needs_approval=True, now=at)
+    erasure.request(waiting, actor=mei, needs_approval=True, now=at)
 
 
 def _erase_somebody(company: Company, at: datetime) -> None:

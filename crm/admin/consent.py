@@ -15,9 +15,19 @@ class ConsentRecordAdmin(NamedPeople):
     """What people allowed and withdrew. Append-only, also in the database."""
 
     people_fields = ("profile",)
-    list_display = ("id", "who", "purpose", "channel", "granted", "way", "actor", "occurred_at")
+    list_display = ("id", "who", "purpose", "channel", "granted", "way", "by", "occurred_at")
     list_filter = ("purpose", "channel", "granted")
     ordering = ("-id",)
+
+    fields = (
+        "profile", "purpose", "channel", "granted", "way", "text_version", "language", "evidence", "by", "occurred_at",
+    )  # fmt: skip
+    readonly_fields = ("by",)
+
+    @admin.display(description=_("actor"))
+    def by(self, row: ConsentRecord) -> str:
+        """Who wrote it down, by name."""
+        return self.actor_of(row, row.actor)
 
     @admin.display(description=_("profile"))
     def who(self, row: ConsentRecord) -> str:

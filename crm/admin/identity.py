@@ -145,8 +145,8 @@ class MergeSuggestionAdmin(NamedPeople):
     search_help_text = _("Number of a person, such as #12")
     ordering = ("-score", "-id")
     actions = ("accept", "dismiss")
-    fields = ("first", "second", "score", "why", "status", "created_at", "decided_at", "who")
-    readonly_fields = ("why", "who")
+    fields = ("compare", "first", "second", "score", "why", "status", "created_at", "decided_at", "who")
+    readonly_fields = ("compare", "why", "who")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Pairs of people who still are two, nobody of them erased."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,16 +15,25 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from crm.admin import privacy_forms
 from crm.kernel import clock, jobs
 from crm.kernel.admin import request_actor
 from crm.kernel.errors import DomainError
 from crm.kernel.pages import PageAdmin
-from crm.kernel.templatetags.actors import actor_words
-from crm.models import ConsentText, Erasure, PersonExport, RetentionRun
-from crm.selectors import choices, consent_texts, consents, contacts, pressure, processing, retention
+from crm.models import ConsentRecord, ConsentText, Erasure, PersonExport, RetentionRun
+from crm.registry import kind_label
+from crm.selectors import (
+    choices,
+    consent_texts,
+    consents,
+    contacts,
+    names_of_actors,
+    pressure,
+    processing,
+    retention,
+)
 from crm.selectors import privacy as reads
 from crm.selectors import profiles as people
 from crm.selectors.staff_links import person_link
@@ -35,10 +45,37 @@ HISTORY = 40
 TONES = {"done": "good", "running": "warn", "scheduled": "warn", "requested": "warn", "cancelled": ""}
 
 
+def _by_name(text: str) -> str:
+    """One actor as staff read it."""
+    return names_of_actors.names([text])[text]
+
+
+def _named(rows: Iterable[ConsentRecord]) -> list[tuple[ConsentRecord, str]]:
+    """Each record with the name of who wrote it down."""
+    found = list(rows)
+    names = names_of_actors.names({row.actor for row in found})
+    return [(row, names[row.actor]) for row in found]
+
+
+class NamedActors(PageAdmin):
+    """A list that shows who did it by name: one look-up for the whole page."""
+
+    actor_field = ""
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Load the names of everybody on the page at once."""
+        changelist = super().get_changelist_instance(request)
+        names = names_of_actors.names({getattr(row, self.actor_field) for row in changelist.result_list})
+        for row in changelist.result_list:
+            row.actor_name = names[getattr(row, self.actor_field)]
+        return changelist
+
+
 @admin.register(Erasure)
-class ErasureAdmin(PageAdmin):
+class ErasureAdmin(NamedActors):
     """Erasures from the wish to the certificate, and the privacy page of one person."""
 
+    actor_field = "requested_by"
     list_display = ("id", "who", "status", "asked_by", "requested_at", "due_at", "done_at")
     list_filter = ("status",)
     list_select_related = ("profile",)
@@ -57,7 +94,7 @@ class ErasureAdmin(PageAdmin):
     @admin.display(description=gettext_lazy("requested by"))
     def asked_by(self, row: Erasure) -> str:
         """Who asked, in words."""
-        return str(actor_words(row.requested_by))
+        return str(row.actor_name)
 
     def get_urls(self) -> list[URLPattern]:
         """The certificate, and the privacy page of a person."""
@@ -77,8 +114,8 @@ class ErasureAdmin(PageAdmin):
             "person": name,
             "person_url": url,
             "tone": TONES[row.status],
-            "asked_by": actor_words(row.requested_by),
-            "approved_by": actor_words(row.approved_by) if row.approved_by else "",
+            "asked_by": _by_name(row.requested_by),
+            "approved_by": _by_name(row.approved_by) if row.approved_by else "",
             "preview": reads.preview(people.ids_of(row.profile_id)) if is_open else [],
             "lines": reads.certificate_lines(row),
             "kept": reads.kept(),
@@ -112,8 +149,8 @@ class ErasureAdmin(PageAdmin):
             "title": _("Certificate of erasure"),
             "lines": reads.certificate_lines(row),
             "kept": reads.kept(),
-            "asked_by": actor_words(row.requested_by),
-            "approved_by": actor_words(row.approved_by) if row.approved_by else "",
+            "asked_by": _by_name(row.requested_by),
+            "approved_by": _by_name(row.approved_by) if row.approved_by else "",
             "proven": erasure.certificate_hash(row.certificate) == row.certificate_hash,
         }
         return self.render(request, "crm/admin/privacy/certificate.html", context, row=row)
@@ -173,7 +210,7 @@ def _person_context(request: HttpRequest, root_id: int) -> dict[str, Any]:
             (Purpose(purpose).label, [grid[(purpose, channel)] for channel in Channel.values])
             for purpose in Purpose.values
         ],
-        "history": [(row, actor_words(row.actor)) for row in consents.history(ids)[:HISTORY]],
+        "history": _named(consents.history(ids)[:HISTORY]),
         "texts": consent_texts.in_force(now=now).values(),
         "purposes": Purpose.choices,
         "channel_choices": Channel.choices,
@@ -195,9 +232,10 @@ def _person_context(request: HttpRequest, root_id: int) -> dict[str, Any]:
 
 
 @admin.register(PersonExport)
-class PersonExportAdmin(PageAdmin):
+class PersonExportAdmin(NamedActors):
     """Files with everything about one person. Only whoever asked may open theirs."""
 
+    actor_field = "requested_by"
     list_display = ("id", "who", "status", "asked_by", "requested_at", "expires_at", "downloads")
     list_filter = ("status",)
     ordering = ("-id",)
@@ -212,7 +250,7 @@ class PersonExportAdmin(PageAdmin):
     @admin.display(description=gettext_lazy("requested by"))
     def asked_by(self, row: PersonExport) -> str:
         """Who asked, in words."""
-        return str(actor_words(row.requested_by))
+        return str(row.actor_name)
 
     def page_context(self, request: HttpRequest, row: PersonExport) -> dict[str, Any]:
         """How far it is."""
@@ -222,7 +260,7 @@ class PersonExportAdmin(PageAdmin):
             "title": _("Export %(id)s") % {"id": row.pk},
             "person": name,
             "person_url": reverse("admin:crm_privacy_person", args=[row.profile_id]),
-            "asked_by": actor_words(row.requested_by),
+            "asked_by": _by_name(row.requested_by),
             "is_mine": is_mine,
             "can_open": is_mine and row.status == ExportStatus.READY and row.expires_at > clock.now(),
             "is_waiting": row.status == ExportStatus.QUEUED,
@@ -239,20 +277,27 @@ class PersonExportAdmin(PageAdmin):
 
 
 @admin.register(ConsentText)
-class ConsentTextAdmin(PageAdmin):
+class ConsentTextAdmin(NamedActors):
     """The words people agree to, version by version; and the register of processing."""
 
-    list_display = ("code", "purpose", "version", "valid_from", "author")
+    actor_field = "created_by"
+    list_display = ("number", "purpose", "version", "valid_from", "author")
+    list_before_template = "crm/admin/privacy/_register_link.html"
     list_filter = ("purpose",)
     ordering = ("purpose", "-version")
     page_template = "crm/admin/privacy/text.html"
     add_page_template = "crm/admin/privacy/text_add.html"
     add_permission = "crm.add_consenttext"
 
+    @admin.display(description=gettext_lazy("code"))
+    def number(self, row: ConsentText) -> str:
+        """What consent records and clients name it by."""
+        return row.code
+
     @admin.display(description=gettext_lazy("written by"))
     def author(self, row: ConsentText) -> str:
         """Who wrote it, in words."""
-        return str(actor_words(row.created_by))
+        return str(row.actor_name)
 
     def get_urls(self) -> list[URLPattern]:
         """The register of processing."""
@@ -264,7 +309,7 @@ class ConsentTextAdmin(PageAdmin):
 
     def page_context(self, request: HttpRequest, row: ConsentText) -> dict[str, Any]:
         """Both texts, and since when."""
-        return {"title": row.code, "author": actor_words(row.created_by)}
+        return {"title": row.code, "author": _by_name(row.created_by)}
 
     def add_page(self, request: HttpRequest) -> HttpResponse:
         """Write the next version; it starts from the words that are in force."""
@@ -353,7 +398,7 @@ class RetentionRunAdmin(PageAdmin):
 
     def page_context(self, request: HttpRequest, row: RetentionRun) -> dict[str, Any]:
         """What one run let go."""
-        return {"title": _("Retention run %(id)s") % {"id": row.pk}, "by": actor_words(row.actor)}
+        return {"title": _("Retention run %(id)s") % {"id": row.pk}, "by": _by_name(row.actor)}
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The plan of this moment, and the newest runs."""
@@ -368,10 +413,10 @@ class RetentionRunAdmin(PageAdmin):
         plans = retention.plan(now=clock.now())
         rules = retention.rules()
         context = {
-            "title": _("Retention"),
+            "title": pgettext("data", "Retention"),
             "plans": [plan for plan in plans if plan.action != "keep"],
             "kept": sum(plan.action == "keep" for plan in plans),
-            "rules": sorted(rules.of_kind.items()),
+            "rules": sorted((str(kind_label(kind)), days) for kind, days in rules.of_kind.items()),
             "usual": rules.usual,
             "runs": retention.runs(),
             "may_run": request.user.has_perm("crm.run_retention"),

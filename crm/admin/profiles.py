@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_POST
 
 from crm.admin import people_actions, timeline_filters
@@ -49,7 +49,7 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
     ordering = ("-id",)
     sortable_by = ()
 
-    @admin.display(description=gettext_lazy("name"))
+    @admin.display(description=pgettext_lazy("person", "name"))
     def name(self, profile: Profile) -> str:
         """The name, or the number of a person without one."""
         return profile.display_name or _("Person %(id)s") % {"id": profile.pk}

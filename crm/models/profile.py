@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from crm.models.functions import UUIDv7
 from crm.states import Language
@@ -44,7 +45,9 @@ class Profile(models.Model):
         db_index=False,
         verbose_name=_("merged into"),
     )
-    display_name = models.CharField(_("name"), max_length=200, blank=True, db_default="", default="")
+    display_name = models.CharField(
+        pgettext_lazy("person", "name"), max_length=200, blank=True, db_default="", default=""
+    )
     family_name = models.CharField(_("family name"), max_length=100, blank=True, db_default="", default="")
     given_name = models.CharField(_("given name"), max_length=100, blank=True, db_default="", default="")
     name_sort = models.CharField(
