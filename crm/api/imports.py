@@ -190,7 +190,10 @@ class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceVie
             ImportSerializer(ImportRun.objects.select_related("source").get(pk=run.pk)).data, status=code
         )
 
-    @extend_schema(request={"multipart/form-data": ImportUploadSerializer}, responses={201: ImportSerializer})
+    @extend_schema(
+        request={"multipart/form-data": ImportUploadSerializer}, responses={201: ImportSerializer},
+        parameters=[IDEMPOTENCY_HEADER],
+    )  # fmt: skip
     def create(self, request: Request) -> Response:
         """Upload a list. The same file again gives the same draft."""
         serializer = ImportUploadSerializer(data=request.data)

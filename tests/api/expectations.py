@@ -257,10 +257,6 @@ MODELS = {
 }
 # The buttons on a row's page: (model, action) -> roles that may press it.
 BUTTONS = {
-    ("crm.account", "save"): AGENTS,
-    ("crm.account", "add_person"): AGENTS,
-    ("crm.account", "remove_person"): AGENTS,
-    ("crm.account", "roll_up"): AGENTS,
     ("crm.erasure", "approve"): LEADS,
     ("crm.erasure", "cancel"): LEADS,
     ("crm.personexport", "download"): LEADS,
@@ -330,6 +326,8 @@ CUSTOM = {
     "admin:crm_importrun_dormant": {"GET": READERS},
     "admin:crm_importrun_progress": {"GET": READERS},
     "admin:crm_importrun_rejects": {"GET": LEADS},
+    "admin:crm_purchasereport_changelist": {"GET": READERS, "POST": LEADS},
+    "admin:crm_purchasereport_change": {"GET": READERS},
     "admin:crm_computedtrait_tree": {"POST": READERS},
     "admin:crm_computedtrait_outcome": {"POST": READERS},
     "admin:crm_computedtrait_edit": {"GET": LEADS, "POST": LEADS},

@@ -8,6 +8,7 @@ from crm.kernel import actors, clock
 from crm.services import (
     accounts,
     catalogue,
+    computed,
     erasure,
     imports,
     notes,
@@ -41,6 +42,7 @@ class Seeds:
     erasure: int
     account: int
     account_public: str
+    computedtrait: int
     profilenote: int
     personexport: int
 
@@ -61,6 +63,7 @@ class Seeds:
             "messages": self.outboundmessage,
             "erasures": self.erasure,
             "accounts": self.account_public,
+            "computed-traits": self.computedtrait,
             "profile-notes": self.profilenote,
             "identity-rules": "user_id",
         }.get(noun)
@@ -93,11 +96,14 @@ def seed() -> Seeds:
     other = profiles.resolve([("user_id", "fuzz-2")], trust="server", actor=ACTOR, now=now)
     wanted = erasure.request(other, needs_approval=True, actor=ACTOR, now=now)
     export = person_exports.request(profile, language="en", actor=ACTOR, now=now)
+    trait = computed.create(
+        key="fuzzed", name="Fuzzed", definition={"kind": "Fuzzed", "function": "count"}, actor=ACTOR, now=now
+    )
     account = accounts.save("seed", values={"name": "Seed"}, actor=ACTOR, now=now)
     note = notes.add(profile, text="Seed", category="taste", actor=ACTOR, now=now)
     public = Profile.objects.values_list("public_id", flat=True).get(pk=profile)
     return Seeds(
         profile, str(public), ticket.pk, voice.pk, release.pk, source.pk, segment.pk, event_kind.pk,
         journey.pk, next(iter(queued.values())), run.pk, wanted.pk,
-        account.pk, str(account.public_id), note.pk, export.pk,
+        account.pk, str(account.public_id), trait.pk, note.pk, export.pk,
     )  # fmt: skip

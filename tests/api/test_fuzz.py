@@ -35,6 +35,7 @@ def door(live_server, transactional_db):
     return live_server.url, {"Authorization": f"Bearer {text}"}, seeds
 
 
+@pytest.mark.timeout(900)  # a thousand requests and more
 def test_no_operation_breaks_whatever_it_is_sent(door):
     base, headers, seeds = door
     schema = schemathesis.openapi.from_url(f"{base}/api/schema/?format=json", headers=headers)
