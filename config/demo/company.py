@@ -100,3 +100,4 @@ def _live(company: Company) -> None:
     knowing.decide(company, company.now)
     privacy.decide(company, company.now)
     accounts.decide(company, company.now)
+    settle(company, company.now)

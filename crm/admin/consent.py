@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
@@ -39,9 +41,14 @@ class ConsentRecordAdmin(NamedPeople):
 class SuppressionAdmin(ServiceAdmin):
     """Addresses that are never written to, by hash."""
 
-    list_display = ("id", "channel", "short_hash", "purpose", "reason", "created_at")
+    list_display = ("id", "channel", "short_hash", "which", "reason", "created_at")
     list_filter = ("channel", "reason")
     ordering = ("-id",)
+
+    @admin.display(description=_("purpose"))
+    def which(self, row: Suppression) -> Any:
+        """The purpose, or all of them."""
+        return row.get_purpose_display() if row.purpose else _("every purpose")
 
     @admin.display(description=_("address hash"))
     def short_hash(self, row: Suppression) -> str:

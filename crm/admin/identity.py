@@ -138,6 +138,7 @@ class MergeSuggestionAdmin(NamedPeople):
     """Pairs that may be one person, the likeliest first: compare, merge or dismiss."""
 
     people_fields = ("first", "second")
+    empty_hint = _("Every night the product looks for profiles that may be one person.")
     list_display = ("compare", "one", "other", "score", "why", "status", "created_at", "decided_at", "who")
     list_display_links = None
     list_filter = ("status",)

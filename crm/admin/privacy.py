@@ -77,6 +77,7 @@ class ErasureAdmin(NamedActors):
 
     actor_field = "requested_by"
     list_display = ("id", "who", "status", "asked_by", "requested_at", "due_at", "done_at")
+    empty_hint = gettext_lazy("Customers ask on their own page, staff on the privacy page of a customer.")
     list_filter = ("status",)
     list_select_related = ("profile",)
     ordering = ("-id",)
@@ -237,6 +238,7 @@ class PersonExportAdmin(NamedActors):
 
     actor_field = "requested_by"
     list_display = ("id", "who", "status", "asked_by", "requested_at", "expires_at", "downloads")
+    empty_hint = gettext_lazy("A file is asked for on the privacy page of a customer.")
     list_filter = ("status",)
     ordering = ("-id",)
     page_template = "crm/admin/privacy/export.html"

@@ -55,6 +55,7 @@ class ServiceAdmin(ModelAdmin):
     compressed_fields = True
     list_filter_submit = True
     warn_unsaved_form = True
+    empty_hint: Any = ""  # how the first row comes to be, for an empty list
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """The list, titled by what it holds instead of by an order to choose."""

@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.management import call_command
 from django.db import transaction
+from django.db.models import Q
 
 from config.demo import company, people, shop
 from config.demo.client import daytime_zone, link_in
@@ -17,11 +18,15 @@ from config.demo.state import KeptMailer
 from crm.kernel import clock, roles
 from crm.kernel.models import PendingReaction
 from crm.models import (
+    Account,
     ContactPoint,
+    ImportRun,
     IngestionWarning,
     MergeRecord,
     MergeSuggestion,
     Profile,
+    ProfileLink,
+    ProfileNote,
     Source,
     Touchpoint,
 )
@@ -32,6 +37,10 @@ from voc.selectors import progress
 from voc.states import TicketStatus
 
 NOW = clock.now()
+COUNTED = (
+    Profile, Ticket, OutboundMessage, PointsEntry, Feedback, Account, ProfileNote, MergeSuggestion,
+)  # fmt: skip
+FAN = Q(value__endswith="@fans.example") | Q(value__startswith="+861380000")
 
 
 @dataclass(frozen=True)
@@ -84,10 +93,17 @@ def demo(loaded, db):
 def test_the_company_is_whole(demo):
     """Everything a newcomer is to see is there, and nothing waits that a worker would have done."""
     assert demo.printed == [Source.objects.get(name=company.SERVER_NAME).write_key]
-    assert sorted(Source.objects.values_list("trust", flat=True)) == ["browser", "server"]
-    assert Profile.objects.roots().count() == len(people.CUSTOMERS) == 60
+    assert sorted(Source.objects.values_list("trust", flat=True)) == ["browser", "server", "server"]
+    assert len(people.CUSTOMERS) == 60
+    # They, the one of the till, and the fans of the old list; who was erased counts no more.
+    fans = Profile.objects.roots().filter(pk__in=ContactPoint.objects.filter(FAN).values("profile"))
+    assert Profile.objects.roots().count() == 60 + 1 + fans.count()
+    assert fans.count() > 200
     assert MergeRecord.objects.count() == 1
-    assert MergeSuggestion.objects.count() == 1
+    assert list(ImportRun.objects.values_list("status", flat=True)) == ["done"]
+    pairs = MergeSuggestion.objects.values_list("first__display_name", "second__display_name", "score")
+    assert ("Demo Wren", "Wren Demo", 85) in pairs
+    assert {"Demo Rowan", "Demo Hazel"} in [{first, second} for first, second, score in pairs if score == 40]
     assert IngestionWarning.objects.count() > 0
     visits = shop.visits(today=NOW.date())
     assert Touchpoint.objects.filter(kind="Order Completed").count() >= 150
@@ -114,6 +130,25 @@ def test_the_company_is_whole(demo):
         assert [one.name for one in user.groups.all()] == [group]
 
 
+def test_accounts_and_notes(demo):
+    """Two accounts with their people, counted; notes that are read first, and others; a household."""
+    rows = Account.objects.order_by("group_id")
+    assert [(row.group_id, row.people, row.stale_at) for row in rows] == [
+        ("demo-camphor-guesthouse", 3, None),
+        ("demo-paper-kite", 2, None),
+    ]
+    assert all(row.touchpoints_lately > 0 and row.orders and row.rolled_up_at for row in rows)
+    assert sorted(ProfileNote.objects.values_list("category", "is_pinned")) == [
+        ("accessibility", True),
+        ("accessibility", True),
+        ("handover", False),
+        ("handover", False),
+        ("taste", False),
+        ("taste", False),
+    ]
+    assert ProfileLink.objects.get().kind == "household"
+
+
 def test_who_was_told_and_who_not(demo):
     """The release of the autumn: most were told, each of the others has a reason, and the inbox has it anyway."""
     release = Release.objects.get(title__startswith="Autumn cup")
@@ -129,10 +164,10 @@ def test_who_was_told_and_who_not(demo):
 
 def test_loading_again_changes_nothing(demo):
     """The second load finds the first and prints the same key."""
-    before = [model.objects.count() for model in (Profile, Ticket, OutboundMessage, PointsEntry, Feedback)]
+    before = [model.objects.count() for model in COUNTED]
     touchpoints = Touchpoint.objects.count()
     assert load() == demo.printed
-    assert [m.objects.count() for m in (Profile, Ticket, OutboundMessage, PointsEntry, Feedback)] == before
+    assert [model.objects.count() for model in COUNTED] == before
     assert Touchpoint.objects.count() == touchpoints
 
 
@@ -150,8 +185,9 @@ def test_only_example_addresses(demo):
     assert {value.rpartition("@")[2] for channel, value in values if channel == "email"} == {
         "example.com",
         "example.org",
+        "fans.example",
     }
-    assert all(value.startswith("+1202555") for channel, value in values if channel == "sms")
+    assert all(value.startswith(("+1202555", "+861380000")) for channel, value in values if channel == "sms")
     assert len(demo.written_to) > 40
     assert {address.rpartition("@")[2] for address in demo.written_to} == {"example.com", "example.org"}
 
