@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from unfold.decorators import display
 
 from crm import rejects
@@ -157,12 +157,12 @@ class ImportRunAdmin(ButtonPage):
             context |= _source_context(row)
         else:
             counters = row.report if row.started_at is None else row.counters
+            taken = max(0, (row.rows_total or 0) - int(row.report.get("rejected", 0)))
             context |= {
                 "reasons": reads.reasons_of(counters), "before": reads.imported_before(row.pk),
                 "rejects": list(reads.rejects(row)[:FIRST_REJECTS]) if row.status == ImportStatus.DONE else [],
                 "has_rejects": bool(row.started_at) and row.file_removed_at is None and reads.rejects(row).exists(),
-                "nothing": row.status == ImportStatus.CHECKED
-                and not (row.rows_total or 0) - int(row.report.get("rejected", 0)),
+                "rows_taken": taken, "nothing": row.status == ImportStatus.CHECKED and not taken,
             }  # fmt: skip
             if row.status == ImportStatus.DONE and not context["is_events"]:
                 context["dormant_url"] = f"{reverse('admin:crm_importrun_dormant')}?run={row.pk}"
@@ -356,7 +356,7 @@ def _column_context(run: ImportRun) -> dict[str, Any]:
         )  # fmt: skip
     return {
         "rows": rows, "groups": _groups(run.kind), "remembered": run.shape.get("remembered"),
-        "types": [("text", _("text")), ("number", _("number")), ("date", _("date")), ("boolean", _("yes or no"))],
+        "types": [("text", pgettext("type", "text")), ("number", _("number")), ("date", _("date")), ("boolean", _("yes or no"))],
         "orders": [("", _("year first")), ("dmy", _("day, month, year")), ("mdy", _("month, day, year"))],
         "encodings": files.ENCODINGS, "delimiters": [(",", ","), (";", ";"), ("\t", _("tab")), ("|", "|")],
         "kinds": ImportKind.choices,

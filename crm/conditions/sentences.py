@@ -275,7 +275,10 @@ def _known(node: Known, negated: bool) -> str:
         return (_("is not “%(fact)s”") if negated else _("is “%(fact)s”")) % {"fact": name}
     if fact is not None and fact.unit and op in ("gt", "gte", "lt", "lte", "eq", "between"):
         said = _("%(value)s %(unit)s") % {"value": said, "unit": fact.unit}
-    template = _fact_sayings()[op][1 if negated else 0]
+    if fact is not None and fact.type == facts.NUMBER and op == "eq":
+        template = _("does not have %(fact)s of %(value)s") if negated else _("has %(fact)s of %(value)s")
+    else:
+        template = _fact_sayings()[op][1 if negated else 0]
     return template % {"fact": name, "value": said}
 
 

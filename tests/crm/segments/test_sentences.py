@@ -45,7 +45,7 @@ ORDER = "Order Completed"
         (
             {"touchpoint": ORDER, "not_since_days": 60},
             "Everyone who bought, the last time more than 60 days ago.",
-            "满足以下条件的客户：购买过，但最近 60 天内没有再发生。",
+            "满足以下条件的客户：购买过，最近一次在 60 天以前。",
         ),
         (
             {
