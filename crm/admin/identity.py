@@ -169,7 +169,12 @@ class MergeSuggestionAdmin(NamedPeople):
         if row.status == SuggestionStatus.MERGED:
             return "–"
         url = reverse("admin:crm_profile_merge", args=[self.root_of(row, "first")])
-        return format_html('<a href="{}?other={}">{}</a>', url, self.root_of(row, "second"), _("Compare"))
+        return format_html(
+            '<a class="text-primary-600 underline" href="{}?other={}">{}</a>',
+            url,
+            self.root_of(row, "second"),
+            _("Compare"),
+        )
 
     @admin.display(description=_("first profile"))
     def one(self, row: MergeSuggestion) -> str:

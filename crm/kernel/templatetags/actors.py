@@ -15,10 +15,15 @@ WORDS = {
     "reaction": pgettext_lazy("actor", "Automatic"),
 }
 
+# What came with the product was written by nobody of the house.
+WHOLE = {"system:installation": pgettext_lazy("actor", "Shipped with Renxin")}
+
 
 @register.filter
 def actor_words(text: str) -> str:
     """`staff:12` as “Staff 12”; what is no actor stays as it is."""
+    if text in WHOLE:
+        return str(WHOLE[text])
     kind, _colon, ident = str(text).partition(":")
     words = WORDS.get(kind)
     return f"{words} {ident}" if words and ident else str(text)

@@ -1,7 +1,7 @@
-/* "/" puts the cursor into the search of the list that is shown, or leads to the search for customers. */
+/* "/" puts the cursor into the search of the page that is shown, or leads to the search for customers. */
 (() => {
   const people = document.currentScript.dataset.people || "/admin/crm/profile/";
-  const box = () => document.getElementById("searchbar");
+  const box = () => document.querySelector("#searchbar, #home-search-box, #merge-search");
   if (new URLSearchParams(location.search).has("find") && box()) box().focus();
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
