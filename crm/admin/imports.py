@@ -356,7 +356,10 @@ def _column_context(run: ImportRun) -> dict[str, Any]:
         )  # fmt: skip
     return {
         "rows": rows, "groups": _groups(run.kind), "remembered": run.shape.get("remembered"),
-        "types": [("text", pgettext("type", "text")), ("number", _("number")), ("date", _("date")), ("boolean", _("yes or no"))],
+        "types": [
+            ("text", pgettext("type", "text")), ("number", _("number")), ("date", _("date")),
+            ("boolean", _("yes or no")),
+        ],
         "orders": [("", _("year first")), ("dmy", _("day, month, year")), ("mdy", _("month, day, year"))],
         "encodings": files.ENCODINGS, "delimiters": [(",", ","), (";", ";"), ("\t", _("tab")), ("|", "|")],
         "kinds": ImportKind.choices,
