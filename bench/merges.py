@@ -79,7 +79,7 @@ def write(writer: int, load: Load, source_id: int) -> Counter[str]:
         try:
             result = touchpoints.record(events, source=source, actor=actors.source(source_id), now=NOW)
         except Exception as error:
-            counted[f"error {type(error).__name__}"] += 1
+            counted[f"error {type(error.__cause__ or error).__name__}"] += 1
         else:
             counted["accepted"] += result.accepted
     return counted
@@ -119,7 +119,7 @@ def merge(merger: int, load: Load, _source_id: int) -> Counter[str]:
         except DomainError as error:
             counted[f"refused {error.code}"] += 1
         except Exception as error:
-            counted[f"error {type(error).__name__}"] += 1
+            counted[f"error {type(error.__cause__ or error).__name__}"] += 1
     return counted
 
 
@@ -140,21 +140,22 @@ def erase(eraser: int, load: Load, _source_id: int) -> Counter[str]:
             erasure.erase(pair[0], actor=actors.system("commotion"), now=NOW)
             counted["erasures"] += 1
         except Exception as error:
-            counted[f"error {type(error).__name__}"] += 1
+            counted[f"error {type(error.__cause__ or error).__name__}"] += 1
         time.sleep(0.05)
     return counted
 
 
 def _two_people(chance: random.Random) -> tuple[int, int] | None:
     """Two ids, of live, merged or erased profiles, near the same random place so that others meet them."""
-    from django.db.models import Max
+    from django.db.models import Max, Min
 
     from crm.models import Profile
 
-    top = Profile.objects.aggregate(top=Max("pk"))["top"]
-    if not top or top < 10:
+    ends = Profile.objects.aggregate(low=Min("pk"), top=Max("pk"))
+    low, top = ends["low"], ends["top"]
+    if not top or top - low < 10:
         return None
-    one, two = chance.randint(1, top), chance.randint(1, top)
+    one, two = chance.randint(low, top), chance.randint(low, top)
     ids = [
         Profile.objects.filter(pk__gte=place).order_by("pk").values_list("pk", flat=True).first() or top
         for place in (one, two)

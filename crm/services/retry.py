@@ -16,7 +16,8 @@ from typing import ParamSpec, TypeVar
 from django.db import OperationalError, connection
 from psycopg import errors
 
-ATTEMPTS = 8
+ATTEMPTS = 16
+LONGEST_PAUSE = 0.5
 VICTIMS = (errors.DeadlockDetected, errors.SerializationFailure)
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +41,7 @@ def on_conflict(function: Callable[P, R]) -> Callable[P, R]:
             except OperationalError as error:
                 if nested or not isinstance(error.__cause__, VICTIMS):
                     raise
-            time.sleep(random.uniform(0, 0.005 * 2**attempt))
+            time.sleep(random.uniform(0, min(0.005 * 2**attempt, LONGEST_PAUSE)))
         return function(*args, **kwargs)
 
     return run

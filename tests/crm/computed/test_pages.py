@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
@@ -60,7 +61,8 @@ def test_a_trait_is_made_in_the_form_and_activated(client: Client) -> None:
         "where": [{"property": "category", "op": "ne", "value": "cup"}],
     }  # fmt: skip
     work()
-    page = client.get(reverse("admin:crm_computedtrait_change", args=[row.pk])).content.decode()
+    with time_machine.travel(NOON, tick=False):
+        page = client.get(reverse("admin:crm_computedtrait_change", args=[row.pk])).content.decode()
     assert "12.50 CNY" in page
     edit = client.get(reverse("admin:crm_computedtrait_edit", args=[row.pk])).content.decode()
     assert 'value="category"' in edit and 'value="cup"' in edit

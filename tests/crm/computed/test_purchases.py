@@ -13,6 +13,7 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
 
 from crm.kernel import knobs
 from crm.models import PurchaseReport, PurchaseSummary
@@ -23,7 +24,11 @@ from tests.crm.computed.test_following import react
 from tests.crm.conftest import NOON, SYSTEM
 
 ORDER = "Order Completed"
-CDNOW = Path(os.environ.get("SHARED_DATA", "/work/shared/data")) / "cdnow" / "CDNOW_sample.txt"
+CDNOW = (
+    Path(os.environ.get("RENXIN_DATA") or settings.BASE_DIR.parent / "shared" / "data")
+    / "cdnow"
+    / "CDNOW_sample.txt"
+)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
