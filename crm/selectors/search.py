@@ -97,6 +97,7 @@ class _Person:
 
 def people(text: str, *, limit: int = 50) -> list[Hit]:
     """The best `limit` live people for what was typed, best first. Empty text finds nobody."""
+    text = text.replace("\x00", " ")  # nobody has it, and the database would not take it
     words = _words(text)
     if not words:
         return []

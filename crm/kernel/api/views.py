@@ -66,7 +66,14 @@ class ServiceViewSet(GenericViewSet):
         return super().handle_exception(exc)
 
     def _run_once(
-        self, handler: Callable[..., Response], key: str, request: Request, *args: Any, **kwargs: Any
+        # By place alone: what a route calls its own arguments must not meet ours.
+        self,
+        handler: Callable[..., Response],
+        idempotency_key: str,
+        request: Request,
+        /,
+        *args: Any,
+        **kwargs: Any,
     ) -> Response:
         made: dict[str, Response] = {}
 
@@ -76,7 +83,7 @@ class ServiceViewSet(GenericViewSet):
 
         raw = request._request
         answer = idempotency.run_once(
-            run, key=key, route=raw.path, body=raw.body, actor=self.actor, now=clock.now()
+            run, key=idempotency_key, route=raw.path, body=raw.body, actor=self.actor, now=clock.now()
         )
         if not answer.replayed:
             return made["response"]
