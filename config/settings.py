@@ -351,7 +351,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "config.home.dashboard",
     "SIDEBAR": {"show_search": False, "navigation": "config.navigation.sidebar"},
     "STYLES": [lambda request: static("config/staff.css")],
-    "SCRIPTS": [lambda request: static("crm/search-key.js")],
+    "SCRIPTS": [lambda request: static("config/focus.js"), lambda request: static("crm/search-key.js")],
     # Jade on near-white and near-black: each pair used for text has a contrast of 4.5 or more.
     "COLORS": {
         "primary": {

@@ -140,6 +140,7 @@ def test_a_knob_is_turned_and_a_wrong_value_is_explained_in_place(open_page, com
     assert seen.page.locator("#knob-crm-future_days-value").get_attribute("aria-invalid") == "true"
     seen.page.wait_for_function("document.activeElement.id === 'knob-crm-future_days-value'")
     seen.complaints.clear()  # the browser reports the 400 itself
+    seen.page.locator("h1").scroll_into_view_if_needed()
     assert seen.faults() == []
     box = seen.page.locator("#knob-crm-future_days-value")
     box.fill("5")

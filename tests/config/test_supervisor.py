@@ -40,7 +40,7 @@ def test_up_serves_watches_and_ends_in_mid_task(durable_stack: Stack) -> None:
     stack = durable_stack
     _until(lambda: set(stack.pids) >= CHILDREN, 120, stack)
     assert set(stack.pids) == {"supervisor", "postgres", "valkey", *CHILDREN}
-    assert len({os.getsid(pid) for pid in stack.pids.values()}) == 6  # sessions of their own
+    assert len({os.getsid(pid) for pid in stack.pids.values()}) == 7  # sessions of their own
     stack.wait_worker()
     said = stack.log.read_text()
     for line in ("Renxin is ready", stack.base_url.replace("127.0.0.1", "localhost"), "user: admin"):
