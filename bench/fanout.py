@@ -16,7 +16,8 @@ import time
 from typing import Any
 
 from bench.harness import Goal, Stack, call, say, sink, stack, table
-from bench.ingest import post_all, request_bytes, together
+from bench.ingest import request_bytes, together
+from bench.keepalive import post_all
 
 FOLLOWERS = 20_000
 LIMIT_ROUNDS = 3
@@ -54,7 +55,8 @@ def people(system: Stack, key: str) -> None:
     ]
     half = len(requests) // 2
     together(
-        post_all, [(system.port, part, ..., b'"accepted":500') for part in (requests[:half], requests[half:])]
+        post_all,
+        [(system.port, [part], ..., b'"accepted":500') for part in (requests[:half], requests[half:])],
     )
 
 
