@@ -14,10 +14,10 @@ from django.utils.translation import gettext_lazy, pgettext
 from unfold.decorators import display
 
 from crm import rejects
-from crm.admin.pages import ButtonPage
 from crm.imports import columns, files, sheets
 from crm.kernel import clock, knobs
 from crm.kernel.errors import DomainError
+from crm.kernel.pages import PageAdmin
 from crm.models import ImportRun, Source
 from crm.selectors import imports as reads
 from crm.services import imports
@@ -34,7 +34,7 @@ FIRST_REJECTS = 50
 
 
 @admin.register(ImportRun)
-class ImportRunAdmin(ButtonPage):
+class ImportRunAdmin(PageAdmin):
     """Lists that came in, or are on their way."""
 
     list_display = ("file_name", "shown_kind", "source", "shown_status", "shown_people", "created_at")
@@ -308,7 +308,7 @@ class ImportRunAdmin(ButtonPage):
                 self.page_context(request, fresh) | {"step": "source"} | _source_context(fresh, request.POST)
             )
             context["steps"] = [(key, label, _standing(key, "source")) for key, label in STEPS]
-            return self.render(request, fresh, context, status=400)
+            return self.render(request, self.page_template, context, row=fresh, status=400)
         return HttpResponseRedirect(self.page_url(row.pk))
 
     def dry_run(self, request: HttpRequest, row: ImportRun) -> None:

@@ -15,10 +15,10 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from crm import registry
-from crm.admin.pages import ButtonPage
 from crm.kernel import clock
 from crm.kernel.admin import request_actor
 from crm.kernel.errors import DomainError, Invalid
+from crm.kernel.pages import PageAdmin
 from crm.models import EventKind, Source, StaffUser
 from crm.models.catalogue import DECISIONS
 from crm.selectors import catalogue as reads
@@ -125,7 +125,7 @@ class OwnedFilter(admin.SimpleListFilter):
 
 
 @admin.register(EventKind)
-class EventKindAdmin(ButtonPage):
+class EventKindAdmin(PageAdmin):
     """Kinds of events."""
 
     list_display = ("name", "words", "per_day", "share", "shown_owner", "answer", "last_seen_on")
@@ -259,7 +259,7 @@ class EventKindAdmin(ButtonPage):
             except DomainError as error:
                 fault = str(error.message)
         context = self.page_context(request, row) | {"formset": formset, "schema_fault": fault}
-        return self.render(request, row, context, status=400)
+        return self.render(request, self.page_template, context, row=row, status=400)
 
 
 def described(row: EventKind) -> str:

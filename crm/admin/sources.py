@@ -19,11 +19,11 @@ from django.utils.translation import gettext_lazy, pgettext
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from crm.admin.pages import ButtonPage
 from crm.ingest import shares
 from crm.kernel import clock
 from crm.kernel.admin import call_service, request_actor
 from crm.kernel.errors import Invalid
+from crm.kernel.pages import PageAdmin
 from crm.models import Source
 from crm.selectors import profiles
 from crm.selectors import sources as source_reads
@@ -82,7 +82,7 @@ class LimitsForm(forms.Form):
 
 
 @admin.register(Source)
-class SourceAdmin(ButtonPage):
+class SourceAdmin(PageAdmin):
     """Systems that send events."""
 
     list_display = ("name", "trust", "condition", "last_heard", "shown_key", "created_at")

@@ -59,8 +59,8 @@ class PageAdmin(ServiceAdmin):
         raise NotImplementedError
 
     def add_page(self, request: HttpRequest) -> HttpResponse:
-        """The form to add a row."""
-        raise NotImplementedError
+        """The form to add a row: the theme's own, unless a page brings another."""
+        return super().changeform_view(request)
 
     def render(
         self,
