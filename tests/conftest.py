@@ -1,7 +1,9 @@
 """Fixtures for every test: cheap passwords, no lockouts by accident, quiet logs."""
 
+import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.utils import translation
@@ -10,7 +12,14 @@ from config import catalogues
 from tests import bounded_reads, servers
 
 
+# The gate draws the same examples for everybody, so a commit is judged by what it changes;
+# HYPOTHESIS_PROFILE=explore draws new ones each time.
+hypothesis.settings.register_profile("gate", derandomize=True)
+hypothesis.settings.register_profile("explore", derandomize=False, print_blob=True)
+
+
 def pytest_configure() -> None:
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
     bounded_reads.watch()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.AXES_ENABLED = False  # the test of the lockout turns it on

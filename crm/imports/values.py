@@ -18,8 +18,9 @@ LONGEST_TEXT = 2_000
 _EMAIL = re.compile(
     r"[a-z0-9_+-]{1,64}(?:\.[a-z0-9_+-]{1,64}){0,8}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,6}[a-z]{2,24}"
 )
-_MOBILE = re.compile(r"1[3-9][0-9]{9}")
-_MOBILE_86 = re.compile(r"\+861[3-9][0-9]{9}")
+# 179 begins the number of a carrier (as in 17951), which the library takes off: left to the library.
+_MOBILE = re.compile(r"1(?:[3-689][0-9]|7[0-8])[0-9]{8}")
+_MOBILE_86 = re.compile(r"\+861(?:[3-689][0-9]|7[0-8])[0-9]{8}")
 _LOST = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}")
 _FLOAT = re.compile(r"([0-9]+)[.]0+")
 _DATE = re.compile(
