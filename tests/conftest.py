@@ -11,7 +11,6 @@ from django.utils import translation
 from config import catalogues
 from tests import bounded_reads, servers
 
-
 # The gate draws the same examples for everybody, so a commit is judged by what it changes;
 # HYPOTHESIS_PROFILE=explore draws new ones each time.
 hypothesis.settings.register_profile("gate", derandomize=True)
