@@ -28,6 +28,10 @@ knobs.register(
     help=_("Events dated further ahead than this are stored with the time they arrived, and a warning."),
 )  # fmt: skip
 knobs.register(
+    "crm.stage_days", type=int, default=365, minimum=1, maximum=3660, unit=_("days"), label=_("Stage of a person"),
+    help=_("A person is in the stage of their newest touchpoint that has one, unless it is older than this."),
+)  # fmt: skip
+knobs.register(
     "crm.group_most", type=int, default=64, minimum=1, maximum=500, unit=_("events"),
     label=_("Events in one group commit"),
     help=_("Single events that arrive at the same time are stored in one transaction, at most this many. 1 turns "

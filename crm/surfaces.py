@@ -9,12 +9,23 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format, localize
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from crm.kernel import actors, surfaces
 from crm.kernel.money import Money
 from crm.kernel.surfaces import Card, Panel
 from crm.models import Erasure
-from crm.selectors import computed, imports, names_of_actors, pressure, purchases, segments, tallies, warnings
+from crm.selectors import (
+    computed,
+    imports,
+    names_of_actors,
+    pressure,
+    purchases,
+    segments,
+    stages,
+    tallies,
+    warnings,
+)
 from crm.states import ErasureStatus
 
 
@@ -26,11 +37,17 @@ def touchpoints_today(*, now: datetime, **context: Any) -> Card:
 
 
 @surfaces.profile_panel("crm.computed", order=40)
-def computed_values(*, profile_ids: list[int], user: Any, **context: Any) -> Panel | None:
-    """Computed traits and purchases of a person, each with the time it was computed."""
+def computed_values(*, profile_ids: list[int], now: datetime, user: Any, **context: Any) -> Panel | None:
+    """The stage of a person, computed traits and purchases, each with the time it was computed."""
     if not user.has_perm("crm.view_computedtrait"):
         return None
     rows: list[tuple[Any, Any, str]] = []
+    standing = stages.of(profile_ids, now=now)
+    if standing is not None:
+        since = date_format(timezone.localtime(standing.since), "SHORT_DATE_FORMAT")
+        text = _("%(stage)s: %(kind)s, %(day)s")
+        words = {"stage": standing.label, "kind": standing.kind_label, "day": since}
+        rows.append((pgettext("person", "Stage"), text % words, ""))
     bought = purchases.summary_of(profile_ids[0])
     if bought is not None:
         spent = Money(bought.spent, bought.currency)
@@ -38,7 +55,8 @@ def computed_values(*, profile_ids: list[int], user: Any, **context: Any) -> Pan
         last = date_format(timezone.localtime(bought.last_order_at), "SHORT_DATE_FORMAT")
         rows.append((_("Last order"), last, ""))
         if bought.segment:
-            rows.append((_("RFM group"), bought.get_segment_display(), ""))
+            scores = f"{bought.recency} · {bought.frequency} · {bought.monetary}"
+            rows.append((_("RFM group"), f"{bought.get_segment_display()} ({scores})", ""))
     for value in computed.values_of(profile_ids):
         shown = value.shown
         if isinstance(shown, datetime):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import django_filters
@@ -61,16 +62,16 @@ class ComputedTraitSerializer(serializers.ModelSerializer):
     @extend_schema_field(serializers.DictField())
     def get_definition(self, row: ComputedTrait) -> dict[str, Any]:
         """As it was given, in its normal form."""
-        return reads.definition_of(row)
+        return self.context["definitions"][row.pk]
 
     def get_sentence(self, row: ComputedTrait) -> str:
         """In the reader's language."""
-        return reads.describe(definitions.parse(reads.definition_of(row)))
+        return reads.describe(definitions.parse(self.context["definitions"][row.pk]))
 
     @extend_schema_field(ComputedRunSerializer(allow_null=True))
     def get_run(self, row: ComputedTrait) -> dict[str, Any] | None:
         """The newest pass."""
-        run = reads.latest_run(row.pk)
+        run = self.context["runs"].get(row.pk)
         return ComputedRunSerializer(run).data if run else None
 
 
@@ -126,8 +127,23 @@ class ComputedTraitViewSet(mixins.ListModelMixin, ServiceViewSet):
             raise NotFound(_("There is no such computed trait."))
         return row
 
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Computed traits, newest first."""
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(self._shown(rows))
+
+    def _shown(self, rows: Sequence[ComputedTrait]) -> Any:
+        """Definitions and passes are read for all rows at once."""
+        known = {
+            "definitions": reads.definitions_of(rows),
+            "runs": reads.latest_runs([row.pk for row in rows]),
+        }
+        return ComputedTraitSerializer(
+            rows, many=True, context={**self.get_serializer_context(), **known}
+        ).data
+
     def _answer(self, row: ComputedTrait, code: int = status.HTTP_200_OK) -> Response:
-        return Response(ComputedTraitSerializer(row).data, status=code)
+        return Response(self._shown([row])[0], status=code)
 
     def _call(self, service: Any, pk: int, **values: Any) -> Response:
         self._row(pk)

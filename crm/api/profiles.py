@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from crm.api import filters, serializers
+from crm.api import derived, filters, serializers, timeline_query
 from crm.kernel import clock
-from crm.kernel.api.parsers import check_text
 from crm.kernel.api.views import IDEMPOTENCY_HEADER, ServiceViewSet
-from crm.kernel.errors import Invalid, NotFound
+from crm.kernel.errors import NotFound
 from crm.models import Profile
 from crm.selectors import consents as consent_selectors
 from crm.selectors import contacts, timeline
@@ -29,12 +24,6 @@ from crm.selectors import profiles as profile_selectors
 from crm.selectors import search as people_search
 from crm.services import consents, erasure, merges
 from crm.services import profiles as profile_services
-
-TIMELINE_PARAMETERS = [
-    OpenApiParameter("before", OpenApiTypes.STR, description="The `next` of the page before."),
-    OpenApiParameter("limit", OpenApiTypes.INT, description="1 to 200, 50 when left out."),
-    OpenApiParameter("kind", OpenApiTypes.STR, description="Only touchpoints of this kind."),
-]
 
 
 class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
@@ -94,9 +83,11 @@ class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
     def _detail(self, root: Profile) -> dict[str, Any]:
         """The output of a person with identities and addresses."""
         ids = profile_selectors.id_sets([root.pk])[root.pk]
+        root.ids = ids  # type: ignore[attr-defined]
         root.identities = profile_selectors.identities(ids)  # type: ignore[attr-defined]
         root.contact_points = contacts.of(ids)  # type: ignore[attr-defined]
-        return serializers.ProfileDetailSerializer(root).data
+        context = derived.context(self.request, now=clock.now())
+        return serializers.ProfileDetailSerializer(root, context=context).data
 
     @extend_schema(responses=serializers.ProfileDetailSerializer)
     def retrieve(self, request: Request, id: UUID) -> Response:
@@ -115,16 +106,17 @@ class ProfileViewSet(mixins.ListModelMixin, ServiceViewSet):
         return Response(self._detail(self.person(id)))
 
     @extend_schema(
-        parameters=TIMELINE_PARAMETERS, responses=serializers.TimelinePageSerializer, filters=False
+        parameters=timeline_query.PARAMETERS, responses=serializers.TimelinePageSerializer, filters=False
     )
     @action(detail=True, methods=["get"], pagination_class=None)
     def timeline(self, request: Request, id: UUID) -> Response:
-        """Touchpoints of a person, newest first."""
+        """Touchpoints of a person, newest first, filtered as on the customer page."""
         root = self.person(id)
-        before, limit, kinds = _timeline_query(request)
+        wanted = timeline_query.read(request)
         ids = profile_selectors.id_sets([root.pk])[root.pk]
-        items = timeline.page(ids, before=before, limit=limit, kinds=kinds)
-        following = encode_cursor(items[-1].occurred_at, items[-1].id) if len(items) == limit else None
+        items = timeline.page(ids, **wanted)
+        last = items[-1] if len(items) == wanted["limit"] else None
+        following = timeline_query.encode_cursor(last.occurred_at, last.id) if last else None
         return Response(serializers.TimelinePageSerializer({"next": following, "results": items}).data)
 
     @extend_schema(responses=serializers.ConsentSerializer(many=True), filters=False)
@@ -193,37 +185,3 @@ def _validated(serializer_class: type[Any], request: Request) -> dict[str, Any]:
     serializer = serializer_class(data=request.data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
-
-
-def encode_cursor(occurred_at: datetime, ident: UUID) -> str:
-    """An opaque place in a timeline."""
-    return urlsafe_b64encode(f"{occurred_at.isoformat()}|{ident}".encode()).decode().rstrip("=")
-
-
-def decode_cursor(text: str) -> tuple[datetime, UUID]:
-    """The place an opaque cursor names. Raises Invalid `invalid_cursor`."""
-    try:
-        moment, _bar, ident = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition("|")
-        occurred_at = datetime.fromisoformat(moment)
-        if occurred_at.tzinfo is None:
-            raise ValueError(moment)
-        return occurred_at, UUID(ident)
-    except (binascii.Error, ValueError, UnicodeError):
-        raise Invalid(_("This cursor is not valid."), code="invalid_cursor", field="before") from None
-
-
-def _timeline_query(request: Request) -> tuple[tuple[datetime, UUID] | None, int, list[str] | None]:
-    allowed = ("before", "limit", "kind", "format")
-    for name in request.query_params:
-        if name not in allowed:
-            raise Invalid(
-                _("Unknown filter."), code="unknown_filter", field=name[:100], allowed=list(allowed[:3])
-            )
-    text = request.query_params.get("limit", "50")
-    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= 200):
-        raise Invalid(_("limit is a whole number from 1 to 200."), code="invalid_limit", field="limit")
-    kinds = request.query_params.getlist("kind")
-    for kind in kinds:
-        check_text(kind)
-    before = request.query_params.get("before")
-    return decode_cursor(before) if before else None, int(text), kinds or None

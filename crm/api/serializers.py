@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from crm.api import derived
 from crm.kernel.api.serializers import LineField, StrictSerializer
 from crm.models import ConsentRecord, MergeRecord, MergeSuggestion, Profile
 from crm.services.merges import FIELDS
@@ -52,14 +53,16 @@ class ContactPointSerializer(serializers.Serializer):
     bounced_at = serializers.DateTimeField(allow_null=True)
 
 
-class ProfileDetailSerializer(ProfileSerializer):
-    """A person with everything the card on the customer page shows."""
+class ProfileDetailSerializer(derived.DerivedSerializer, ProfileSerializer):
+    """A person with everything the card on the customer page shows, and what is derived about them."""
 
     identities = IdentitySerializer(many=True, read_only=True)
     contact_points = ContactPointSerializer(many=True, read_only=True)
 
     class Meta(ProfileSerializer.Meta):
-        fields = (*ProfileSerializer.Meta.fields, "traits", "value_sources", "identities", "contact_points")
+        fields = (
+            *ProfileSerializer.Meta.fields, "traits", "value_sources", "identities", "contact_points", *derived.FIELDS,
+        )  # fmt: skip
         read_only_fields = fields
 
 
@@ -100,6 +103,7 @@ class TimelineItemSerializer(serializers.Serializer):
     occurred_at = serializers.DateTimeField()
     received_at = serializers.DateTimeField()
     channel = serializers.CharField()
+    source = serializers.IntegerField(source="source_id", allow_null=True)
     stage = serializers.CharField()
     properties = serializers.DictField()
 

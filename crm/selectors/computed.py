@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection
+from django.db.models import F
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -135,6 +136,14 @@ def definition_of(trait: ComputedTrait) -> dict[str, Any]:
     return dict(version.definition)
 
 
+def definitions_of(traits: Iterable[ComputedTrait]) -> dict[int, dict[str, Any]]:
+    """The newest definition of each, by the id of the trait: one query."""
+    rows = ComputedTraitVersion.objects.filter(
+        trait_id__in=[one.pk for one in traits], number=F("trait__version")
+    )
+    return {pk: dict(held) for pk, held in rows.values_list("trait_id", "definition")}
+
+
 def versions(trait: ComputedTrait) -> list[ComputedTraitVersion]:
     """All versions, newest first (at most 50)."""
     return list(ComputedTraitVersion.objects.filter(trait_id=trait.pk).order_by("-number")[:50])
@@ -145,6 +154,16 @@ def latest_run(trait_id: int | None) -> ComputedRun | None:
     if trait_id is None:
         return ComputedRun.objects.filter(trait__isnull=True).order_by("-pk").first()
     return ComputedRun.objects.filter(trait_id=trait_id).order_by("-pk").first()
+
+
+def latest_runs(trait_ids: Iterable[int]) -> dict[int, ComputedRun]:
+    """The newest pass of each trait that has one: one query."""
+    rows = (
+        ComputedRun.objects.filter(trait_id__in=list(trait_ids))
+        .order_by("trait_id", "-pk")
+        .distinct("trait_id")
+    )
+    return {row.trait_id: row for row in rows if row.trait_id is not None}
 
 
 def values_of(profile_ids: Sequence[int]) -> list[Value]:

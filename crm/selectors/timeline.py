@@ -21,6 +21,7 @@ from crm.kernel import clock, knobs
 from crm.kernel.reactions import Fact
 from crm.models import Profile
 from crm.registry import channel_label, kind_label
+from crm.registry import kinds as kinds_with_labels
 from crm.selectors import profiles
 
 Cursor = tuple[datetime, UUID]
@@ -81,12 +82,13 @@ def page(
     source_id: int | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    text: str = "",
 ) -> list[TimelineItem]:
     """Up to `limit` touchpoints before the cursor (occurred_at, id), newest first.
 
     The window grows fourfold while the page is not full: a silence of years costs a few reads, not one per month.
     `oldest`, when the caller knows it (see `oldest_of`), saves the read of it. `group` is one of GROUPS; `until` is
-    not included.
+    not included. `text` is looked for in the kind, in the reader's words for it, and in the properties.
     """
     if not profile_ids or limit < 1:
         return []
@@ -95,7 +97,7 @@ def page(
     oldest = oldest or _oldest(profile_ids)
     oldest = max(oldest, since) if since is not None else oldest
     newest = min(newest, until) if until is not None else newest
-    extra = _extra(group, channel=channel, source_id=source_id, until=until)
+    extra = _extra(group, channel=channel, source_id=source_id, until=until, text=text)
     width = timedelta(days=knobs.get("crm.timeline_window_days"))
     if newest - oldest <= 2 * width:
         # A few years of partitions are planned faster than a second read is made.
@@ -131,7 +133,7 @@ def oldest_of(rows: Iterable[Profile]) -> datetime:
 
 
 def _extra(
-    group: str, *, channel: str, source_id: int | None, until: datetime | None
+    group: str, *, channel: str, source_id: int | None, until: datetime | None, text: str
 ) -> tuple[list[str], list[Any]]:
     """What staff chose beyond people and time."""
     conditions: list[str] = []
@@ -155,6 +157,18 @@ def _extra(
     if until is not None:
         conditions.append("occurred_at < %s")
         params.append(until)
+    if text:
+        wanted_text = text.casefold()
+        said = [
+            kind for kind, known in kinds_with_labels().items() if wanted_text in str(known.label).casefold()
+        ]
+        # Properties are searched as they are stored, so what is looked for is written the same way.
+        needle = orjson.dumps(text).decode()[1:-1]
+        conditions.append(
+            "(kind = ANY(%s) OR strpos(lower(kind), lower(%s)) > 0"
+            " OR strpos(lower(properties::text), lower(%s)) > 0)"
+        )
+        params += [said, text, needle]
     return conditions, params
 
 
