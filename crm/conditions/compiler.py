@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
@@ -48,6 +48,9 @@ _MERGED: Final = (
     " ON m.id = {}.profile_id"
 )
 _ROOT: Final = "COALESCE(m.merged_into_id, {}.profile_id)"
+# From when, and before when; None is no bound.
+_Span: TypeAlias = tuple[datetime | None, datetime | None]
+_EVER: Final[_Span] = (None, None)
 
 
 def moment(*, now: datetime) -> Moment:
@@ -235,12 +238,18 @@ class _Compilation:
             return put(
                 f"{head}{body} HAVING {{}}", both([self._of_members("t"), self._rows_of(node)]), verdict
             )
+        within = self._span()
         columns = [
-            put(f"{{}} AS b{place}", self._verdict(node, put(" FILTER (WHERE {})", self._rows_of(node))))
+            put(
+                f"{{}} AS b{place}",
+                self._verdict(node, put(" FILTER (WHERE {})", self._rows_of(node, within))),
+            )
             for place, node in enumerate(self.happened)
         ]
         return put(
-            f"{head}, {{}}{body}", join(", ", columns), both([self._of_members("t"), self._rows_of_any()])
+            f"{head}, {{}}{body}",
+            join(", ", columns),
+            both([self._of_members("t"), self._rows_of_any(within)]),
         )
 
     def _verdict(self, node: Happened, filtered: Sql) -> Sql:
@@ -250,7 +259,7 @@ class _Compilation:
             return put("COALESCE(max(t.occurred_at){} < {}, FALSE)", filtered, limit)
         parts = []
         if node.times != Compare("gte", Decimal(0)):
-            parts.append(predicates.compare(put("count(*){}", filtered), node.times))
+            parts.append(predicates.compare(put("count(*){}", filtered), node.times, whole=True))
         if node.aggregate is not None:
             number = self._aggregate(node.aggregate, filtered)
             parts.append(put("COALESCE({}, FALSE)", predicates.compare(number, node.aggregate.compare)))
@@ -261,55 +270,50 @@ class _Compilation:
         number = predicates.numeric(document, wanted.path)
         currency = wanted.currency or (self.at.currency if wanted.path[-1] in MONEY_PROPERTIES else "")
         if currency:
-            # Amounts of another currency are left out; an amount without one is in the organisation's.
+            # Amounts of another currency are left out; an amount without one is in the organisation's. Most are
+            # written as they are asked for, and then nothing has to be put into capitals.
             beside = (*wanted.path[:-1], "currency")
-            said = put("NULLIF(t.properties #>> {}, '')", param(list(beside), "text[]"))
-            same = put(
-                "upper(COALESCE({}, {})) = {}", said, param(self.at.currency, "text"), param(currency, "text")
+            said = put(
+                "COALESCE(NULLIF({}, ''), {})",
+                predicates.inner(Sql("t.properties"), beside, as_text=True),
+                param(self.at.currency, "text"),
             )
-            number = put("CASE WHEN {} THEN {} END", same, number)
+            asked = param(currency, "text")
+            number = put("CASE WHEN {} = {} OR upper({}) = {} THEN {} END", said, asked, said, asked, number)
         found = put(f"{wanted.function}({{}}){{}}", number, filtered)
         return put("COALESCE({}, 0)", found) if wanted.function == "sum" else found
 
-    def _rows_of(self, node: Happened) -> Sql:
-        """Which touchpoints a condition counts."""
+    def _rows_of(self, node: Happened, within: _Span = _EVER) -> Sql:
+        """Which touchpoints a condition counts, of those in the given span."""
         return both(
             [
-                self._plain_rows_of(node),
+                self._plain_rows_of(node, within),
                 *(predicates.matches(Sql("t.properties"), f, self.at) for f in node.where),
             ]
         )
 
-    def _plain_rows_of(self, node: Happened) -> Sql:
+    def _plain_rows_of(self, node: Happened, within: _Span) -> Sql:
         low, high = self._bounds(node)
         return both(
             [
+                _in_span(None if low == within[0] else low, None if high == within[1] else high),
                 _kinds(node.kinds),
                 put("t.stage = {}", param(node.stage, "text")) if node.stage else TRUE,
                 put("t.channel = {}", param(node.channel, "text")) if node.channel else TRUE,
-                put("t.occurred_at >= {}", param(low, "timestamptz")),
-                put("t.occurred_at < {}", param(high, "timestamptz")) if high else TRUE,
             ]
         )
 
-    def _rows_of_any(self) -> Sql:
-        """A bound for the scan that every condition's rows are within, and their union."""
+    def _rows_of_any(self, within: _Span) -> Sql:
+        """The union of every condition's rows, after the span that all of them are within: partitions are chosen by
+        it. Nothing is said twice, for it is asked of every row there is."""
+        plain = list(dict.fromkeys(self._plain_rows_of(node, within) for node in self.happened))
+        return both([_in_span(*within), either(plain) if TRUE not in plain else TRUE])
+
+    def _span(self) -> _Span:
+        """The window that holds the windows of all conditions."""
         spans = [self._bounds(node) for node in self.happened]
-        highs = [high for _low, high in spans]
-        kinds = [node.kinds for node in self.happened]
-        plain = list(dict.fromkeys(self._plain_rows_of(node) for node in self.happened))
-        return both(
-            [
-                _kinds(tuple(dict.fromkeys(kind for group in kinds for kind in group)))
-                if all(kinds)
-                else TRUE,
-                put("t.occurred_at >= {}", param(min(low for low, _high in spans), "timestamptz")),
-                put("t.occurred_at < {}", param(max(filter(None, highs)), "timestamptz"))
-                if all(highs)
-                else TRUE,
-                either(plain) if len(plain) > 1 else TRUE,
-            ]
-        )
+        highs = [high for _low, high in spans if high]
+        return min(low for low, _high in spans), max(highs) if len(highs) == len(spans) else None
 
     def _bounds(self, node: Happened) -> tuple[datetime, datetime | None]:
         """From when to before when a condition counts. Ever begins with the first month of history."""
@@ -319,6 +323,15 @@ class _Compilation:
         low = self.at.start_of(window.first) if window.first else self.at.beginning
         high = self.at.start_of(window.last + timedelta(days=1)) if window.last else None
         return low, high
+
+
+def _in_span(low: datetime | None, high: datetime | None) -> Sql:
+    return both(
+        [
+            put("t.occurred_at >= {}", param(low, "timestamptz")) if low else TRUE,
+            put("t.occurred_at < {}", param(high, "timestamptz")) if high else TRUE,
+        ]
+    )
 
 
 def _kinds(kinds: tuple[str, ...]) -> Sql:

@@ -47,12 +47,19 @@ class Moment:
         return self.now - timedelta(days=int(days))
 
 
-def compare(number: Sql, how: Compare) -> Sql:
-    """A numeric expression against a comparison."""
+def compare(number: Sql, how: Compare, *, whole: bool = False) -> Sql:
+    """A numeric expression against a comparison. `whole`: it is a count, which is not made a decimal for whole
+    numbers."""
+    bounds = how.value if isinstance(how.value, tuple) else (how.value,)
+    kind = "bigint" if whole and all(_is_small_whole(bound) for bound in bounds) else "numeric"
     if isinstance(how.value, tuple):
         low, high = how.value
-        return put("{} BETWEEN {} AND {}", number, param(low, "numeric"), param(high, "numeric"))
-    return put(f"{{}} {_SIGNS[how.op]} {{}}", number, param(how.value, "numeric"))
+        return put("{} BETWEEN {} AND {}", number, param(low, kind), param(high, kind))
+    return put(f"{{}} {_SIGNS[how.op]} {{}}", number, param(how.value, kind))
+
+
+def _is_small_whole(number: Decimal) -> bool:
+    return number == number.to_integral_value() and abs(number) < 1_000_000_000
 
 
 def holds(how: Compare, number: Decimal) -> bool:
@@ -97,24 +104,24 @@ def loose(document: Sql, path: tuple[str, ...], op: str, value: Value, at: Momen
     """A value inside a JSON document. Its type is that of the value it is compared with."""
     if "[]" in path:
         place = path.index("[]")
-        source = _inner(document, path[:place])
+        source = inner(document, path[:place])
         element = loose(Sql("e.v"), path[place + 1 :], op, value, at)
         return put(
             "EXISTS (SELECT 1 FROM jsonb_array_elements("
             "CASE WHEN jsonb_typeof({}) = 'array' THEN {} ELSE '[]'::jsonb END) AS e(v) WHERE {})",
             source, source, element,
         )  # fmt: skip
-    inner, text = _inner(document, path), _inner(document, path, as_text=True)
+    found, text = inner(document, path), inner(document, path, as_text=True)
     if op == "is_set":
         return put("{} <> ''", text)
     if op in ("contains", "starts_with"):
         within = put("position(lower({}) IN lower({})) > 0", param(value, "text"), text)
         if op == "starts_with":
             begins = put("starts_with(lower({}), lower({}))", text, param(value, "text"))
-            return put("CASE WHEN jsonb_typeof({}) = 'string' THEN {} END", inner, begins)
+            return put("CASE WHEN jsonb_typeof({}) = 'string' THEN {} END", found, begins)
         return put(
             "CASE jsonb_typeof({}) WHEN 'array' THEN {} @> to_jsonb({}) WHEN 'string' THEN {} END",
-            inner, inner, param(value, "text"), within,
+            found, found, param(value, "text"), within,
         )  # fmt: skip
     if op in ("on", "before", "after") or op.endswith(("_days", "_ago")):
         day = put(
@@ -146,15 +153,16 @@ def matches(document: Sql, one: Filter, at: Moment) -> Sql:
 
 def numeric(document: Sql, path: tuple[str, ...]) -> Sql:
     """A number inside a JSON document, also one that was sent as text; NULL for anything else."""
-    inner, text = _inner(document, path), _inner(document, path, as_text=True)
+    found, text = inner(document, path), inner(document, path, as_text=True)
     return put(
         "(CASE jsonb_typeof({}) WHEN 'number' THEN ({})::numeric"
         f" WHEN 'string' THEN CASE WHEN {{}} ~ {_NUMBER} THEN ({{}})::numeric END END)",
-        inner, inner, text, text,
+        found, found, text, text,
     )  # fmt: skip
 
 
-def _inner(document: Sql, path: tuple[str, ...], *, as_text: bool = False) -> Sql:
+def inner(document: Sql, path: tuple[str, ...], *, as_text: bool = False) -> Sql:
+    """What is at a place in a JSON document, as JSON or as text."""
     if not path:
         return put("({} #>> '{{}}')", document) if as_text else document
     arrow = "->>" if as_text else "->"
