@@ -8,6 +8,7 @@ at one by one, a bounded number of them. Answers are ranked and say why they mat
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,30 +105,44 @@ def people(text: str, *, limit: int = 50) -> list[Hit]:
     whole = names.fold(text.strip())
     # Most words that are too common to be looked up are answered by the newest people alone, and cheaply.
     enough = min(limit, ENOUGH)
-    hits = _judged(_newest(words), words, whole=whole)
-    if len(hits) < enough:
-        hits |= _judged(_together(words), words, whole=whole)
-    hits |= _judged(_leading(words, is_common=len(hits) >= enough), words, whole=whole)
+    newest, common = _newest(words)
+    seen = _Seen(words, whole)
+    seen.judge(newest)
+    if len(seen.hits) < enough:
+        seen.judge(_together(words))
+    seen.judge(_leading(words, common=common, is_enough=len(seen.hits) >= enough))
     # Of two that match equally well the newer one.
-    return sorted(hits.values(), key=lambda hit: (hit.rank, -hit.profile_id))[:limit]
+    return sorted(seen.hits.values(), key=lambda hit: (hit.rank, -hit.profile_id))[:limit]
 
 
-def _leading(words: Sequence[_Word], *, is_common: bool) -> list[int]:
-    """Candidates: one word leads, the others are checked on the people it finds. With `is_common` only what is
+def _leading(words: Sequence[_Word], *, common: set[str], is_enough: bool) -> list[int]:
+    """Candidates: one word leads, the others are checked on the people it finds. With `is_enough` only what is
     exactly one of the words."""
     found: list[int] = []
     for word in words:
-        ids, is_cut = _candidates(word, exact_only=is_common)
-        if not is_cut and not is_common:
+        ids, is_cut = _candidates(word, common=common, exact_only=is_enough)
+        if not is_cut and not is_enough:
             return ids
         found += ids
     return found
 
 
-def _judged(ids: Iterable[int], words: Sequence[_Word], *, whole: str) -> dict[int, Hit]:
-    """Those of the candidates that have all the words, by the id of the person."""
-    judged = (_judge(person, words, whole=whole) for person in _load(ids, words))
-    return {hit.profile_id: hit for hit in judged if hit is not None}
+class _Seen:
+    """The candidates that were looked at, each once, and those of them that have all the words."""
+
+    def __init__(self, words: Sequence[_Word], whole: str) -> None:
+        self.words, self.whole = words, whole
+        self.hits: dict[int, Hit] = {}
+        self._ids: set[int] = set()
+
+    def judge(self, ids: Iterable[int]) -> None:
+        """Look at more candidates."""
+        new = [ident for ident in dict.fromkeys(ids) if ident not in self._ids]
+        self._ids.update(new)
+        for person in _load(new, self.words):
+            hit = _judge(person, self.words, whole=self.whole)
+            if hit is not None:
+                self.hits[person.id] = hit
 
 
 def _words(text: str) -> list[_Word]:
@@ -181,13 +196,14 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _candidates(word: _Word, *, exact_only: bool) -> tuple[list[int], bool]:
-    """Profiles (any id of a person) that a word may mean, and whether there are more than were read."""
+def _candidates(word: _Word, *, common: set[str], exact_only: bool) -> tuple[list[int], bool]:
+    """Profiles (any id of a person) that a word may mean, and whether there are more than were read. `common` are
+    words that so many addresses have that listing them would cost more than it tells."""
     parts, params = [], []
     if word.tokens and not exact_only:
         parts.append("(SELECT id, 1 AS part FROM crm_profile WHERE search_tokens @> %s::text[] LIMIT %s)")
         params += [list(word.tokens), CAP]
-    is_common = bool(_EVERYBODYS.intersection(word.address_words))
+    is_common = word.text in common or bool(_EVERYBODYS.intersection(word.address_words))
     if word.address_words and not is_common and not exact_only:
         parts.append(
             "(SELECT profile_id, 2 FROM crm_contactpoint WHERE channel IN ('email', 'sms')"
@@ -231,30 +247,41 @@ def _together(words: Sequence[_Word]) -> list[int]:
     return [row[0] for row in rows]
 
 
-def _newest(words: Sequence[_Word]) -> list[int]:
-    """Of the newest people those whose name or address may fit: when every word is common, they are many."""
+def _newest(words: Sequence[_Word]) -> tuple[list[int], set[str]]:
+    """Of the newest people those whose name or address may fit: when every word is common, they are many. And the
+    words that are common in their addresses, for what is true of the newest is true of most."""
+    samples: list[str] = []
     parts: list[str] = []
     params: list[Any] = []
+    values: list[Any] = []
     tokens = sorted({token for word in words for token in word.tokens})
     if tokens:
-        parts.append(
-            "(SELECT id FROM (SELECT id, search_tokens FROM crm_profile ORDER BY id DESC LIMIT %s) AS newest"
-            " WHERE search_tokens @> %s::text[] LIMIT %s)"
+        samples.append(
+            "people AS (SELECT id, search_tokens AS found FROM crm_profile ORDER BY id DESC LIMIT %s)"
         )
-        params += [NEWEST, tokens, CAP]
-    domains = sorted({word for given in words for word in given.address_words})
-    if domains:
-        parts.append(
-            "(SELECT profile_id FROM (SELECT profile_id, channel, value FROM crm_contactpoint"
-            " ORDER BY id DESC LIMIT %s) AS newest"
-            " WHERE crm_address_words(channel::text, value::text) && %s::text[] LIMIT %s)"
+        params.append(NEWEST)
+        # Whose name has all the words, and whose has one of them: the others may be in the address.
+        for wanted in dict.fromkeys((tuple(tokens), *(word.tokens for word in words if word.tokens))):
+            parts.append("(SELECT id, 0 FROM people WHERE found @> %s::text[] LIMIT %s)")
+            values += [list(wanted), CAP]
+    addressed = [word for word in words if word.address_words]
+    if addressed:
+        samples.append(
+            "addresses AS MATERIALIZED (SELECT profile_id, crm_address_words(channel::text, value::text) AS found"
+            " FROM (SELECT profile_id, channel, value FROM crm_contactpoint ORDER BY id DESC LIMIT %s) AS c)"
         )
-        params += [NEWEST, domains, CAP]
+        params.append(NEWEST)
+        for number, word in enumerate(addressed, 1):
+            parts.append(f"(SELECT profile_id, {number} FROM addresses WHERE found && %s::text[] LIMIT %s)")
+            values += [list(word.address_words), CAP]
     if not parts:
-        return []
+        return [], set()
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts), params)
-        return [row[0] for row in cursor.fetchall()]
+        cursor.execute(f"WITH {', '.join(samples)} {' UNION ALL '.join(parts)}", params + values)
+        rows = cursor.fetchall()
+    counts = Counter(number for _id, number in rows)
+    common = {word.text for number, word in enumerate(addressed, 1) if counts[number] >= CAP}
+    return [row[0] for row in rows], common
 
 
 def _probe(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:

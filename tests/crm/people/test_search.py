@@ -180,6 +180,22 @@ def test_two_common_words_find_who_has_both(identify: Maker, monkeypatch: pytest
     assert found("li wei") == [both]
 
 
+def test_a_domain_that_most_people_have_is_not_listed(
+    identify: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "CAP", 5)
+    monkeypatch.setattr(search, "NEWEST", 20)
+    rare = identify("rare", name="欧阳娜娜", email="nana@firm.example")
+    many = [
+        identify(f"u-{number}", name=f"王{number}", email=f"w{number}@firm.example") for number in range(30)
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        assert found("欧阳 firm.example") == [rare]
+    probes = [query["sql"] for query in queries if "crm_identity WHERE value" in query["sql"]]
+    assert probes and not any("crm_address_words" in sql and "@firm.example" in sql for sql in probes)
+    assert found("王 firm.example")[:5] == many[:-6:-1], "the newest come first"
+
+
 def test_people_follow_their_names(identify: Maker) -> None:
     person = identify("a", name="张伟")
     profiles.update(person, values={"display_name": "仇英"}, actor=SYSTEM, now=NOON)
