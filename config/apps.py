@@ -7,3 +7,8 @@ class ConfigConfig(AppConfig):
     name = "config"
     label = "config"
     verbose_name = "Renxin"
+
+    def ready(self) -> None:
+        from config import navigation
+
+        navigation.name_pages()

@@ -16,6 +16,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from crm.kernel import surfaces
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -40,17 +42,6 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
             Entry("crm.segment", gettext_lazy("Segments"), "groups"),
             Entry("crm.account", pgettext_lazy("staff page", "Accounts"), "apartment"),
             Entry("crm.importrun", gettext_lazy("Imports"), "upload_file"),
-            Entry("crm.computedtrait", gettext_lazy("Computed traits"), "function"),
-            Entry("crm.purchasereport", gettext_lazy("RFM and repurchase"), "grid_on"),
-            Entry("crm.purchasesummary", gettext_lazy("Buyers"), "shopping_bag"),
-            Entry("crm.mergesuggestion", gettext_lazy("Same person?"), "join_inner"),
-            Entry("crm.mergerecord", gettext_lazy("Merges"), "merge"),
-            Entry("crm.consentrecord", gettext_lazy("Consent"), "verified_user"),
-            Entry("crm.suppression", gettext_lazy("Never write to"), "do_not_disturb_on"),
-            Entry("crm.consenttext", gettext_lazy("Consent texts"), "gavel"),
-            Entry("crm.erasure", gettext_lazy("Erasures"), "delete_forever"),
-            Entry("crm.personexport", gettext_lazy("Personal exports"), "folder_zip"),
-            Entry("crm.retentionrun", pgettext_lazy("data", "Retention"), "auto_delete"),
         ),
     ),
     (
@@ -79,15 +70,46 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
         ),
     ),
     (
+        gettext_lazy("What we know of them"),
+        (
+            Entry("crm.computedtrait", gettext_lazy("Computed traits"), "function"),
+            Entry("crm.purchasereport", gettext_lazy("RFM and repurchase"), "grid_on"),
+            Entry("crm.purchasesummary", gettext_lazy("Buyers"), "shopping_bag"),
+        ),
+    ),
+    (
+        gettext_lazy("One profile per person"),
+        (
+            Entry("crm.mergesuggestion", gettext_lazy("Same person?"), "join_inner"),
+            Entry("crm.mergerecord", gettext_lazy("Merges"), "merge"),
+            Entry("crm.identityrule", gettext_lazy("Identity rules"), "fingerprint"),
+        ),
+    ),
+    (
+        gettext_lazy("Consent and privacy"),
+        (
+            Entry("crm.consentrecord", gettext_lazy("Consent"), "verified_user"),
+            Entry("crm.consenttext", gettext_lazy("Consent texts"), "gavel"),
+            Entry("crm.suppression", gettext_lazy("Never write to"), "do_not_disturb_on"),
+            Entry("crm.personexport", gettext_lazy("Personal exports"), "folder_zip"),
+            Entry("crm.erasure", gettext_lazy("Erasures"), "delete_forever"),
+            Entry("crm.retentionrun", pgettext_lazy("data", "Retention"), "auto_delete"),
+        ),
+    ),
+    (
+        gettext_lazy("Data coming in"),
+        (
+            Entry("crm.source", gettext_lazy("Sources and write keys"), "sensors"),
+            Entry("crm.eventkind", gettext_lazy("Kinds of events"), "category"),
+            Entry("crm.ingestionwarning", gettext_lazy("Ingestion warnings"), "warning"),
+        ),
+    ),
+    (
         gettext_lazy("Operations"),
         (
             Entry("kernel.pendingreaction", gettext_lazy("Pending reactions"), "pending_actions"),
             Entry("kernel.actionlog", gettext_lazy("Action log"), "history"),
-            Entry("crm.source", gettext_lazy("Sources and write keys"), "sensors"),
-            Entry("crm.eventkind", gettext_lazy("Kinds of events"), "category"),
-            Entry("crm.ingestionwarning", gettext_lazy("Ingestion warnings"), "warning"),
             Entry("crm.apikey", gettext_lazy("API keys"), "key"),
-            Entry("crm.identityrule", gettext_lazy("Identity rules"), "fingerprint"),
             Entry("kernel.knob", gettext_lazy("Knobs"), "tune"),
         ),
     ),
@@ -99,6 +121,13 @@ GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
         ),
     ),
 )
+
+
+def name_pages() -> None:
+    """Give every page the name that the sidebar gives it."""
+    for group, entries in GROUPS:
+        for entry in entries:
+            surfaces.name_page(entry.model, group=group, title=entry.title)
 
 
 def may_open(request: HttpRequest, model: str) -> bool:

@@ -154,6 +154,7 @@ CELERY_TIMEZONE = "UTC"
 
 USE_I18N = True
 USE_TZ = True
+FORMAT_MODULE_PATH = "config.formats"
 TIME_ZONE = ENVIRONMENT.time_zone
 LANGUAGE_CODE = ENVIRONMENT.language_code
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]

@@ -18,6 +18,7 @@ from crm import warning_codes
 from crm.admin import rule_forms
 from crm.kernel import clock
 from crm.kernel.admin import ServiceAdmin, call_service
+from crm.kernel.pages import Fact, RecordAdmin
 from crm.models import IdentityRule, MergeRecord, MergeSuggestion
 from crm.registry import property_label
 from crm.selectors import identity_rules as rule_reads
@@ -70,16 +71,59 @@ class NamedPeople(ServiceAdmin):
 
 
 @admin.register(MergeRecord)
-class MergeRecordAdmin(NamedPeople):
+class MergeRecordAdmin(NamedPeople, RecordAdmin):
     """Merges, each of which can be taken apart again."""
 
     people_fields = ("winner", "loser")
+    page_template = "crm/admin/merge_record.html"
+    page_actions = {"undo": ("crm.merge_profile", "take_apart")}
+    empty_hint = _("Profiles are merged when an event or a person of staff shows that they are one person.")
     list_display = ("id", "kept", "merged", "cause", "who", "created_at", "undone_at")
     list_filter = ("cause",)
     ordering = ("-id",)
     actions = ("undo",)
-    fields = ("winner", "loser", "cause", "changed_values", "who", "created_at", "undone_at", "undoer")
-    readonly_fields = ("changed_values", "who", "undoer")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Both sides by the names they had, which the kept profile alone would hide."""
+        changelist = super().get_changelist_instance(request)
+        names = profiles.own_names(
+            pk for row in changelist.result_list for pk in (row.winner_id, row.loser_id)
+        )
+        for row in changelist.result_list:
+            row.own_names = names
+        return changelist
+
+    def person(self, row: MergeRecord, field: str) -> str:
+        """The linked name of one side."""
+        profile_id = getattr(row, f"{field}_id")
+        return person_link(profile_id, f"{row.own_names.get(profile_id, '–')} (#{profile_id})")
+
+    def page_title(self, row: MergeRecord) -> str:
+        """Who was joined to whom."""
+        row.own_names = names = profiles.own_names([row.winner_id, row.loser_id])
+        return _("%(merged)s was merged into %(kept)s") % {
+            "merged": names.get(row.loser_id, f"#{row.loser_id}"),
+            "kept": names.get(row.winner_id, f"#{row.winner_id}"),
+        }
+
+    def facts(self, request: HttpRequest, row: MergeRecord) -> list[Fact]:
+        """Both sides, why, by whom, and what changed."""
+        row.own_names = profiles.own_names([row.winner_id, row.loser_id])
+        return [
+            (_("kept profile"), self.kept(row)),
+            (_("merged profile"), self.merged(row)),
+            (_("cause"), row.get_cause_display()),
+            (_("changed values"), self.changed_values(row)),
+            (_("actor"), self.who(row)),
+            (_("created"), row.created_at),
+            (_("undone"), row.undone_at),
+            (_("undone by"), self.undoer(row) if row.undone_by else ""),
+        ]
+
+    def take_apart(self, request: HttpRequest, row: MergeRecord) -> str:
+        """The button on the page."""
+        self.call(request, merges.undo, row.pk)
+        return _("Merge %(id)s was undone.") % {"id": row.pk}
 
     def get_urls(self) -> list[URLPattern]:
         """The button on the page of a customer."""

@@ -13,10 +13,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from crm.kernel import actors, clock, reactions
+from crm.kernel import actors, clock, reactions, surfaces
 from crm.kernel.actors import Actor
 from crm.kernel.errors import DomainError
-from crm.kernel.models import ActionLog, PendingReaction
+from crm.kernel.models import PendingReaction
 
 
 def request_actor(request: HttpRequest) -> Actor:
@@ -59,8 +59,12 @@ class ServiceAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """The list, titled by what it holds instead of by an order to choose."""
-        title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        return super().changelist_view(request, {"title": self.list_title(), **(extra_context or {})})
+
+    def list_title(self) -> str:
+        """What the sidebar calls the list."""
+        named = surfaces.page_name(self.opts.label_lower)
+        return str(named[1]) if named else capfirst(self.opts.verbose_name_plural)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Rows are made by services."""
@@ -132,26 +136,3 @@ class PendingReactionAdmin(ServiceAdmin):
     def has_replay_permission(self, request: HttpRequest) -> bool:
         """Who may replay and discard."""
         return request.user.has_perm("kernel.change_pendingreaction")
-
-
-@admin.register(ActionLog)
-class ActionLogAdmin(ServiceAdmin):
-    """Who did what."""
-
-    list_display = ["at", "who", "action", "object_kind", "object_id", "fields", "position"]
-    search_fields = ["=object_id", "=actor"]
-    search_help_text = _("Exact object id, or actor such as staff:1")
-    list_filter = ["object_kind"]
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The names of everybody on the page at once."""
-        changelist = super().get_changelist_instance(request)
-        named = actors.names({row.actor for row in changelist.result_list})
-        for row in changelist.result_list:
-            row.actor_name = named.get(row.actor, row.actor)
-        return changelist
-
-    @admin.display(description=_("actor"))
-    def who(self, row: ActionLog) -> str:
-        """By name."""
-        return str(getattr(row, "actor_name", row.actor))

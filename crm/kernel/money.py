@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final
 
+from django.utils import formats
 from django.utils.translation import gettext_lazy as _
 
 from crm.kernel.errors import Invalid
@@ -64,7 +65,11 @@ class Money:
         return Decimal(self.minor).scaleb(-exponent(self.currency))
 
     def __str__(self) -> str:
-        return f"{self.major()} {self.currency}"
+        """As the reader writes numbers, with the code of the currency behind it."""
+        places = exponent(self.currency)
+        return (
+            f"{formats.number_format(self.major(), decimal_pos=places, force_grouping=True)} {self.currency}"
+        )
 
 
 def parse(amount: Any, currency: str) -> Money:

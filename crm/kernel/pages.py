@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from crm.kernel import clock
@@ -58,6 +59,10 @@ class PageAdmin(ServiceAdmin):
         """What the page shows."""
         raise NotImplementedError
 
+    def page_title(self, row: Any) -> str:
+        """What the page and its tab are called."""
+        return str(row)
+
     def add_page(self, request: HttpRequest) -> HttpResponse:
         """The form to add a row: the theme's own, unless a page brings another."""
         return super().changeform_view(request)
@@ -72,7 +77,9 @@ class PageAdmin(ServiceAdmin):
         status: int = 200,
     ) -> HttpResponse:
         """A page inside the theme."""
-        title = str(row) if row is not None else _("Add %(name)s") % {"name": self.opts.verbose_name}
+        title = (
+            self.page_title(row) if row is not None else _("Add %(name)s") % {"name": self.opts.verbose_name}
+        )
         request.current_app = self.admin_site.name  # type: ignore[attr-defined]
         return TemplateResponse(
             request,
@@ -117,3 +124,31 @@ class PageAdmin(ServiceAdmin):
         if done:
             messages.success(request, done)
         return HttpResponseRedirect(self.page_url(row.pk))
+
+
+Fact = tuple[Any, Any]
+
+
+def link(text: Any, url: str) -> Any:
+    """A link for a list or a page; the bare text where there is no address."""
+    return format_html('<a href="{}">{}</a>', url, text) if url else text
+
+
+class RecordAdmin(PageAdmin):
+    """A page per row of a log or a ledger: its facts in words, nothing to fill in.
+
+    `facts` answers pairs of a label and a value; a value may be text, a moment, or safe HTML such as a link. Pairs
+    without a value are left out.
+    """
+
+    page_template = "config/record.html"
+
+    def facts(self, request: HttpRequest, row: Any) -> list[Fact]:
+        """What the page says of the row."""
+        raise NotImplementedError
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """The facts that have a value."""
+        return {
+            "facts": [(label, value) for label, value in self.facts(request, row) if value not in (None, "")],
+        }

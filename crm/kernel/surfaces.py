@@ -37,6 +37,20 @@ class Panel:
     empty_text: Any = ""
 
 
+# What the sidebar calls the page of a model: `app.model` -> (group, title).
+_page_names: dict[str, tuple[Any, Any]] = {}
+
+
+def name_page(model: str, *, group: Any, title: Any) -> None:
+    """Tell what the sidebar calls the list of `app.model` and the group it stands in."""
+    _page_names[model] = (group, title)
+
+
+def page_name(model: str) -> tuple[Any, Any] | None:
+    """(group, title) of the list of `app.model`; None for a page that the sidebar does not name."""
+    return _page_names.get(model)
+
+
 _home_cards: dict[str, tuple[int, Callable[..., Any]]] = {}
 _profile_panels: dict[str, tuple[int, Callable[..., Any]]] = {}
 _person_panels: dict[str, tuple[int, Callable[..., Any]]] = {}

@@ -7,14 +7,15 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from crm.kernel.admin import ServiceAdmin, call_service
-from crm.kernel.pages import PageAdmin
+from crm.kernel.admin import call_service
+from crm.kernel.pages import Fact, PageAdmin, RecordAdmin, link
 from crm.selectors import profiles
-from crm.selectors.staff_links import person_link
+from crm.selectors.staff_links import person_link, person_links
 from lifecycle import registry
 from lifecycle.models import Delivery, InboxItem, OutboundMessage
 from lifecycle.selectors import messages as message_reads
@@ -171,11 +172,12 @@ class OutboundMessageAdmin(PageAdmin):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ServiceAdmin):
+class DeliveryAdmin(RecordAdmin):
     """E-mails one by one: attempts, answers of the mail server, gaps."""
 
     list_display = [
         "shown_message",
+        "shown_person",
         "channel",
         "shown_status",
         "attempts",
@@ -187,10 +189,42 @@ class DeliveryAdmin(ServiceAdmin):
     list_filter = ["status", GapFilter]
     list_select_related = ["message"]
     ordering = ["-id"]
-    fields = [
-        "shown_message", "channel", "status", "attempts", "error", "gaps", "gap_at", "next_attempt_at", "created_at",
-        "settled_at",
-    ]  # fmt: skip
+    empty_hint = gettext_lazy("Every message that goes out by e-mail or into an inbox is listed here.")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The people of one page, read at once."""
+        changelist = super().get_changelist_instance(request)
+        people = person_links([row.message.profile_id for row in changelist.result_list])
+        for row in changelist.result_list:
+            row.person = people.get(row.message.profile_id)
+        return changelist
+
+    def page_title(self, row: Delivery) -> str:
+        """What went which way."""
+        return f"{message_reads.kind_label(row.message.kind)}: {row.get_channel_display()}"
+
+    def facts(self, request: HttpRequest, row: Delivery) -> list[Fact]:
+        """The message, the person, and how it fared."""
+        message = reverse("admin:lifecycle_outboundmessage_change", args=[row.message_id])
+        gaps = _("%(count)s times it was unknown whether it had been handed over") % {"count": row.gaps}
+        return [
+            (_("Message"), link(self.shown_message(row), message)),
+            (_("Person"), link(*person_link(row.message.profile_id))),
+            (_("Channel"), row.get_channel_display()),
+            (_("Status"), row.get_status_display()),
+            (_("Attempts"), row.attempts),
+            (_("Answer"), row.error),
+            (_("Interrupted"), gaps if row.gaps else ""),
+            (_("Last gap"), row.gap_at),
+            (_("Next try"), row.next_attempt_at),
+            (_("Created"), row.created_at),
+            (_("Settled"), row.settled_at),
+        ]
+
+    @display(description=gettext_lazy("Person"))
+    def shown_person(self, row: Delivery) -> str:
+        """Who gets it."""
+        return link(*(row.person or (f"#{row.message.profile_id}", "")))
 
     @display(description=gettext_lazy("Message"))
     def shown_message(self, row: Delivery) -> str:

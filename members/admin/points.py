@@ -16,9 +16,11 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from crm.kernel import clock
+from crm.kernel import actors, clock
 from crm.kernel.admin import ServiceAdmin, request_actor
 from crm.kernel.errors import DomainError
+from crm.kernel.pages import Fact, RecordAdmin, link
+from crm.kernel.templatetags.actors import actor_words
 from crm.selectors import profiles as profile_reads
 from crm.selectors import staff_links
 from members.models import PointsAccount, PointsEntry
@@ -128,12 +130,60 @@ class PointsAccountAdmin(ServiceAdmin):
 
 
 @admin.register(PointsEntry)
-class PointsEntryAdmin(ServiceAdmin):
+class PointsEntryAdmin(RecordAdmin):
     """The ledger; nothing here can be changed."""
 
-    list_display = ["created_at", "account", "kind", "amount", "balance_after", "missing", "note", "actor"]
+    empty_hint = gettext_lazy("Points are booked as thanks for what people helped to mend, and by staff.")
+    list_display = ["created_at", "person", "kind", "signed", "balance_after", "note", "who"]
     list_filter = ["kind"]
     list_select_related = ["account"]
     search_fields = ["=idempotency_key", "=account__id"]
     search_help_text = gettext_lazy("Exact key, or number of the account")
     ordering = ["-id"]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The people and the names of one page, read at once."""
+        changelist = super().get_changelist_instance(request)
+        people = staff_links.person_links([row.account.profile_id for row in changelist.result_list])
+        named = actors.names({row.actor for row in changelist.result_list})
+        for row in changelist.result_list:
+            row.owner = people.get(row.account.profile_id)
+            row.actor_name = named.get(row.actor)
+        return changelist
+
+    def page_title(self, row: PointsEntry) -> str:
+        """What was booked for whom."""
+        name, _url = staff_links.person_link(row.account.profile_id)
+        return _("%(points)s points, %(name)s") % {"points": self.signed(row), "name": name}
+
+    def facts(self, request: HttpRequest, row: PointsEntry) -> list[Fact]:
+        """The whole entry."""
+        name, _url = staff_links.person_link(row.account.profile_id)
+        account = reverse("admin:members_pointsaccount_change", args=[row.account_id])
+        return [
+            (_("Account"), link(name, account)),
+            (_("Kind"), row.get_kind_display()),
+            (_("Points"), self.signed(row)),
+            (_("Balance after"), row.balance_after),
+            (_("Points missing after a merge was undone"), row.missing or ""),
+            (_("Note"), row.note),
+            (_("Expires"), row.expires_at),
+            (_("By"), actors.names([row.actor]).get(row.actor) or actor_words(row.actor)),
+            (_("Booked"), row.created_at),
+            (_("Key"), row.idempotency_key),
+        ]
+
+    @display(description=gettext_lazy("Person"))
+    def person(self, row: PointsEntry) -> Any:
+        """Whose points."""
+        return link(*(row.owner or (f"#{row.account.profile_id}", "")))
+
+    @display(description=gettext_lazy("Points"), ordering="amount")
+    def signed(self, row: PointsEntry) -> str:
+        """With its sign."""
+        return f"{row.amount:+d}"
+
+    @display(description=gettext_lazy("By"))
+    def who(self, row: PointsEntry) -> str:
+        """By name."""
+        return row.actor_name or actor_words(row.actor)

@@ -298,3 +298,34 @@ def test_the_admin_role_cannot_lift_itself_above_its_own_rights(client, staff):
     assert client.post(f"/admin/crm/staffuser/{boss.pk}/password/", new).status_code == 403
     boss.refresh_from_db()
     assert boss.check_password("pass-word-2")
+
+
+def test_the_way_to_a_page_uses_the_words_of_the_sidebar(client, staff):
+    staff(client, "lead")
+    page = client.get("/admin/crm/mergesuggestion/").content.decode()
+    heading = page[page.index('<h1 class="page-heading') :]
+    heading = heading[: heading.index("</h1>")]
+    assert "One profile per person" in heading
+    assert "Same person?" in heading
+    assert "Merge suggestions" not in heading
+    title = page[page.index("<title>") + 7 : page.index("</title>")]
+    assert " ".join(title.split()) == "Same person? | Renxin"
+
+
+def test_a_page_of_a_row_leads_back_to_its_list(client, staff):
+    staff(client, "lead")
+    one = person()
+    page = client.get(f"/admin/crm/profile/{one}/change/").content.decode()
+    assert '<a href="/admin/crm/profile/" class="crumb">Customers</a>' in page
+    assert (
+        '<a href="/admin/crm/profile/" class="crumb">'
+        not in client.get("/admin/crm/profile/").content.decode()
+    )
+
+
+def test_only_a_narrowed_list_counts_results_and_offers_all(client, staff):
+    staff(client, "lead")
+    assert "Show all" not in client.get("/admin/kernel/actionlog/").content.decode()
+    narrowed = client.get("/admin/kernel/actionlog/", {"object_kind": "voc.ticket"}).content.decode()
+    assert "0 results" in narrowed
+    assert "Show all" in narrowed

@@ -180,3 +180,19 @@ def test_cards_and_panels(staff: Callable[[str], Client], history: dict[str, int
         for panel in surfaces.profile_panels(profile_ids=[history["told"]], now=NOON, user=user)
     }
     assert [str(value) for _label, value, _url in panels["Messages"].rows] == ["Sent"]
+
+
+def test_a_delivery_names_its_person_and_says_how_it_fared(
+    staff: Callable[[str], Client], history: dict[str, int]
+) -> None:
+    client = staff("lead")
+    row = Delivery.objects.filter(message__profile_id=history["told"], channel="email").get()
+    listed = client.get("/admin/lifecycle/delivery/").content.decode()
+    assert f'<a href="/admin/crm/profile/{history["told"]}/change/">Lin Xia</a>' in listed
+    page = client.get(f"/admin/lifecycle/delivery/{row.pk}/change/").content.decode()
+    assert "Handed over" in page
+    assert f'<a href="/admin/lifecycle/outboundmessage/{row.message_id}/change/">' in page
+    assert "Interrupted" not in page
+    assert (
+        client.post(f"/admin/lifecycle/delivery/{row.pk}/change/", {"action": "anything"}).status_code == 403
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from crm.kernel import surfaces
+from crm.kernel import actors, surfaces
 from crm.models import Profile
 from members.models import PointsAccount, PointsEntry
 from members.services import points
@@ -81,6 +81,22 @@ def test_only_a_lead_books(staff: Any) -> None:
     assert too_much.status_code == 400 and "Not enough points" in too_much.content.decode()
     assert lead.get(reverse("admin:members_pointsaccount_changelist")).status_code == 200
     assert lead.get(reverse("admin:members_pointsentry_changelist")).status_code == 200
+
+
+def test_the_ledger_names_people_and_bookers(staff: Any) -> None:
+    ann = build.person("Ann")
+    booker = staff("lead")
+    entry = points.credit(
+        ann, amount=40, key="o-1", note="For the photograph", actor=actors.staff(booker.user), now=NOW
+    )
+    listed = booker.get(reverse("admin:members_pointsentry_changelist")).content.decode()
+    assert f'<a href="{reverse("admin:crm_profile_change", args=[ann])}">Ann</a>' in listed
+    assert "+40" in listed
+    assert f"staff:{booker.user.pk}" not in listed
+    page = booker.get(reverse("admin:members_pointsentry_change", args=[entry.pk])).content.decode()
+    assert "+40 points, Ann" in page
+    assert "For the photograph" in page
+    assert reverse("admin:members_pointsaccount_change", args=[entry.account_id]) in page
 
 
 def test_panels_show_the_points(staff: Any) -> None:

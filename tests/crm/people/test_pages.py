@@ -225,6 +225,26 @@ def test_merging_by_hand_with_choices_swap_and_undo(
     assert "Mei Lin" in page(client, "crm_mergerecord_changelist")
 
 
+def test_the_page_of_a_merge_shows_both_sides_and_takes_it_apart_once(
+    client: Client, boss: StaffUser, shop: Source, identify: Maker
+) -> None:
+    one, two = identify("a", name="Ann"), identify("b", name="Bea", plan="tin")
+    record = merges.merge(one, two, actor=SYSTEM, now=NOON)
+    text = page(client, "crm_mergerecord_change", record.pk)
+    assert "Bea was merged into Ann" in text
+    assert f'<a href="{url("crm_profile_change", one)}">' in text
+    assert f'<a href="{url("crm_profile_change", two)}">' in text
+    assert "Take apart again" in text
+    answer = client.post(url("crm_mergerecord_change", record.pk), {"action": "undo"}, follow=True)
+    assert "was undone" in answer.content.decode()
+    record.refresh_from_db()
+    assert record.undone_at is not None
+    assert Profile.objects.get(pk=two).merged_into_id is None
+    assert "Take apart again" not in page(client, "crm_mergerecord_change", record.pk)
+    again = client.post(url("crm_mergerecord_change", record.pk), {"action": "undo"}, follow=True)
+    assert "was undone" not in again.content.decode()
+
+
 def test_merging_with_oneself_or_nobody_is_refused(client: Client, boss: StaffUser, identify: Maker) -> None:
     one = identify("a", name="Ann")
     for other in (one, 10**12, "x"):
