@@ -173,7 +173,7 @@ nothing_personal("crm.MergeRecord", "actor", "undone_by")
 nothing_personal("crm.MergeSuggestion", "reason", "decided_by")
 nothing_personal(
     "crm.ImportRun", "file_name", "sha256", "shape", "fingerprint", "mapping", "consent", "options", "digest", "report",
-    "counters", "error", "actor",
+    "counters", "undo", "error", "actor",
 )  # fmt: skip
 nothing_personal("crm.ImportMapping", "fingerprint", "mapping", "actor")
 nothing_personal("crm.ImportReject", "column", "code")

@@ -47,7 +47,7 @@ for _role in ("lead", "admin"):
 for _role in ("agent", "analyst"):
     roles.grant(_role, "crm.view_importrun")
 for _role in ("lead", "admin"):
-    roles.grant(_role, "crm.view_importrun", "crm.import_profile")
+    roles.grant(_role, "crm.view_importrun", "crm.import_profile", "crm.undo_importrun")
 
 # Segments: everybody sees them; leads and analysts make them; leaving the house with a list is a right of its own.
 for _role in ("agent", "lead", "analyst", "admin"):

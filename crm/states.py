@@ -432,6 +432,9 @@ class ImportStatus(models.TextChoices):
     CANCELLED = "cancelled", pgettext_lazy("import", "Cancelled")
     DONE = "done", pgettext_lazy("import", "Done")
     FAILED = "failed", pgettext_lazy("import", "Stopped by an error")
+    UNDOING = "undoing", pgettext_lazy("import", "Being taken back")
+    UNDONE = "undone", pgettext_lazy("import", "Taken back")
+    UNDO_FAILED = "undo_failed", pgettext_lazy("import", "Taking back was stopped by an error")
 
 
 IMPORT_TRANSITIONS: dict[str, tuple[str, ...]] = {
@@ -445,10 +448,15 @@ IMPORT_TRANSITIONS: dict[str, tuple[str, ...]] = {
     ImportStatus.RUNNING: (
         ImportStatus.PAUSED, ImportStatus.DONE, ImportStatus.FAILED, ImportStatus.CANCELLED,
     ),
-    ImportStatus.PAUSED: (ImportStatus.RUNNING, ImportStatus.CANCELLED),
-    ImportStatus.FAILED: (ImportStatus.RUNNING, ImportStatus.CHECKING, ImportStatus.CANCELLED),
-    ImportStatus.CANCELLED: (),
-    ImportStatus.DONE: (),
+    ImportStatus.PAUSED: (ImportStatus.RUNNING, ImportStatus.CANCELLED, ImportStatus.UNDOING),
+    ImportStatus.FAILED: (
+        ImportStatus.RUNNING, ImportStatus.CHECKING, ImportStatus.CANCELLED, ImportStatus.UNDOING,
+    ),
+    ImportStatus.CANCELLED: (ImportStatus.UNDOING,),
+    ImportStatus.DONE: (ImportStatus.UNDOING,),
+    ImportStatus.UNDOING: (ImportStatus.UNDONE, ImportStatus.UNDO_FAILED),
+    ImportStatus.UNDO_FAILED: (ImportStatus.UNDOING,),
+    ImportStatus.UNDONE: (),
 }  # fmt: skip
 
 

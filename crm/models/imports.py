@@ -43,6 +43,9 @@ class ImportRun(models.Model):
     is_forced = models.BooleanField(_("imported again on purpose"), default=False)
     report = models.JSONField(_("report of the dry run"), default=dict, blank=True)
     counters = models.JSONField(_("counters"), default=dict, blank=True)
+    undo = models.JSONField(
+        _("taking back"), default=dict, blank=True, help_text=_("How far it is, and what was taken back.")
+    )
     rows_total = models.BigIntegerField(_("rows"), null=True, blank=True)
     cursor_row = models.BigIntegerField(_("rows done"), default=0)
     cursor_offset = models.BigIntegerField(_("bytes done"), default=0)
@@ -62,13 +65,16 @@ class ImportRun(models.Model):
         verbose_name = _("import")
         verbose_name_plural = _("imports")
         ordering = ("-id",)
-        permissions = (("import_profile", _("Can import lists of people and events")),)
+        permissions = (
+            ("import_profile", _("Can import lists of people and events")),
+            ("undo_importrun", _("Can take imports back")),
+        )
         indexes = (
             # Read by the sweep: runs that a worker should hold.
             models.Index(
                 fields=("id",),
                 name="crm_import_working",
-                condition=models.Q(status__in=("checking", "running")),
+                condition=models.Q(status__in=("checking", "running", "undoing")),
             ),
         )
         constraints = (
@@ -79,7 +85,7 @@ class ImportRun(models.Model):
                 condition=models.Q(
                     is_forced=False,
                     started_at__isnull=False,
-                    status__in=("running", "paused", "failed", "done"),
+                    status__in=("running", "paused", "failed", "done", "undoing", "undo_failed"),
                 )
                 & ~models.Q(digest=""),
             ),

@@ -14,7 +14,10 @@ from crm.imports import reasons
 from crm.models import ImportMember, ImportReject, ImportRun
 from crm.states import ImportStatus
 
-STARTED = (ImportStatus.RUNNING, ImportStatus.PAUSED, ImportStatus.FAILED, ImportStatus.DONE)
+STARTED = (
+    ImportStatus.RUNNING, ImportStatus.PAUSED, ImportStatus.FAILED, ImportStatus.DONE, ImportStatus.UNDOING,
+    ImportStatus.UNDO_FAILED,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
