@@ -7,21 +7,26 @@ operation, so a person's history is spread over many pages. Left out, because no
 and the context of events.
 
 `python -m bench.seed --people N --touchpoints M --data-dir DIR` fills a folder and leaves it for other uses;
-`fill()` fills the database of a running system. The database must hold no touchpoints yet.
+`fill()` fills the database of a running system,
+`million()` is the folder that the benches share. The database must hold no touchpoints yet.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import io
 import json
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +37,7 @@ from bench.harness import say
 from crm import names
 from crm.addresses import address_hash
 
+MILLION = (1_000_000, 20_000_000)
 MONTHS = 24
 NAMES = 40_000
 POOL = 4_000
@@ -420,26 +426,49 @@ def _without_indexes(connection: psycopg.Connection, tables: Sequence[str]) -> I
             connection.execute(definition)
 
 
+def million() -> Path:
+    """The folder of a million people and twenty million touchpoints: the one that RENXIN_BENCH_MILLION names, which
+    is used and kept; else one that is filled once for all benches of this process, and removed at its end."""
+    kept = os.environ.get("RENXIN_BENCH_MILLION")
+    return Path(kept) if kept else _made()
+
+
+@cache
+def _made() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="renxin-bench-million-"))
+    folder.chmod(0o711)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    people, touchpoints = MILLION
+    say(f"filling {people:,} people, {touchpoints:,} touchpoints")
+    fill_folder(folder, people=people, touchpoints=touchpoints)
+    return folder
+
+
+def fill_folder(folder: Path, *, people: int, touchpoints: int) -> None:
+    """Start the servers of a folder, prepare them, seed, stop them."""
+    from bench.harness import servers
+
+    with servers(folder) as system:
+        began = time.monotonic()
+        fill(
+            system.dsn,
+            people=people,
+            touchpoints=touchpoints,
+            source_id=system.source("Seed shop"),
+            now=datetime.now(tz=UTC) - timedelta(minutes=5),
+        )
+        say(f"{touchpoints:,} touchpoints in {time.monotonic() - began:.0f} s")
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Fill a folder: start its servers, prepare them, seed, stop them."""
+    """Fill a folder and leave it."""
     parser = argparse.ArgumentParser(prog="python -m bench.seed")
-    parser.add_argument("--people", type=int, default=1_000_000)
-    parser.add_argument("--touchpoints", type=int, default=20_000_000)
+    parser.add_argument("--people", type=int, default=MILLION[0])
+    parser.add_argument("--touchpoints", type=int, default=MILLION[1])
     parser.add_argument("--data-dir", type=Path, required=True)
     options = parser.parse_args(arguments)
     os.environ["DATA_DIR"] = str(options.data_dir)
-    from bench.harness import servers
-
-    with servers(options.data_dir) as folder:
-        began = time.monotonic()
-        fill(
-            folder.dsn,
-            people=options.people,
-            touchpoints=options.touchpoints,
-            source_id=folder.source("Seed shop"),
-            now=datetime.now(tz=UTC) - timedelta(minutes=5),
-        )
-        say(f"{options.touchpoints:,} touchpoints in {time.monotonic() - began:.0f} s")
+    fill_folder(options.data_dir, people=options.people, touchpoints=options.touchpoints)
     return 0
 
 

@@ -14,8 +14,8 @@ import os
 import statistics
 import time
 import urllib.request
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,7 +23,6 @@ import psycopg
 from bench import seed
 from bench.harness import Goal, Stack, say, stack, table
 
-SIZE = (1_000_000, 20_000_000)
 ROUNDS = 5
 EVENTS = 300
 GAP = 0.05
@@ -145,16 +144,16 @@ def passes(system: Stack) -> list[tuple[str, float, float, int, int]]:
     ]
 
 
-def make(system: Stack, key: str) -> None:
+def make(system: Stack, key: str, names: Sequence[str] = tuple(RULES)) -> None:
     """The segments of the bench, filled."""
     there = {row["key"] for row in _call(system, "GET", "/api/v1/segments/", key)["results"]}
-    for name, rule in RULES.items():
+    for name in names:
         if name not in there:  # a folder that is kept has them from the last time
-            _call(system, "POST", "/api/v1/segments/", key, {"name": name, "key": name, "rule": rule})
+            _call(system, "POST", "/api/v1/segments/", key, {"name": name, "key": name, "rule": RULES[name]})
             _call(system, "POST", f"/api/v1/segments/{name}/activate/", key, {})
     end = time.monotonic() + 900
     while time.monotonic() < end:
-        rows = [_call(system, "GET", f"/api/v1/segments/{name}/", key) for name in RULES]
+        rows = [_call(system, "GET", f"/api/v1/segments/{name}/", key) for name in names]
         if all(row["last_verified_at"] and not row["run"] for row in rows):
             return
         time.sleep(1)
@@ -229,16 +228,8 @@ def _track(system: Stack, write_key: str, user_id: str, kind: str) -> None:
 
 
 def run() -> list[Goal]:
-    """Measure and print. `RENXIN_BENCH_MILLION` names a folder that was filled before."""
-    kept = os.environ.get("RENXIN_BENCH_MILLION")
-    with stack(folder=Path(kept) if kept else None) as system:
-        if not kept:
-            people, touchpoints = SIZE
-            say(f"filling {people:,} people, {touchpoints:,} touchpoints")
-            seed.fill(
-                system.dsn, people=people, touchpoints=touchpoints, source_id=system.source("Seed shop"),
-                now=datetime.now(tz=UTC) - timedelta(minutes=5),
-            )  # fmt: skip
+    """Measure and print."""
+    with stack(folder=seed.million()) as system:
         key = system.last_line("create_api_key", f"Bench {os.getpid()}", *SCOPES)
         write_key = system.last_line("create_write_key", f"Bench segments {os.getpid()}")
         say("filling the segments")
