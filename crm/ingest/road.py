@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from crm.ingest import counters, door
+from crm.kernel import jobs
 from crm.services import hotpath
 
 logger = logging.getLogger("request")
@@ -54,6 +55,7 @@ def before(application: Application, *, more_headers: Iterable[tuple[str, str]] 
             close_old_connections()
         seconds = time.monotonic() - began
         counters.answered(answer.status, seconds)
+        jobs.worked(seconds)
         if answer.status >= 400 or seconds >= SLOW_SECONDS:
             logger.log(
                 logging.ERROR if answer.status == 500 else logging.INFO,

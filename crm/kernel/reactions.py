@@ -52,6 +52,22 @@ knobs.register(
 )
 
 
+knobs.register(
+    "kernel.flood_patience_seconds",
+    type=int,
+    default=5,
+    minimum=0,
+    maximum=60,
+    unit=_("seconds"),
+    label=_("Patience of reactions in a flood"),
+    help=_(
+        "While events arrive faster than this machine can take them, reactions wait up to this long, so that senders "
+        "are answered first; then they are worked off together. 0: they never wait, which is right where workers "
+        "have machines of their own."
+    ),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """What a receiver is given: a touchpoint, or a published fact that carries only `ids`.
@@ -87,11 +103,14 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How many rows were claimed, facts handled and facts that failed."""
+    """How many rows were claimed, facts handled and facts that failed; whether the claim was a full one, and since
+    when its oldest row had been due."""
 
     claimed: int
     handled: int
     failed: int
+    is_full: bool = False
+    due_since: datetime | None = None
 
 
 _receivers: dict[str, Receiver] = {}
@@ -249,15 +268,22 @@ def run(receiver_name: str, *, now: datetime, rows: int = ROWS_PER_CLAIM) -> Run
             _take_apart(suspect, token=token)
             return RunResult(1, 0, 0)
     handled, failed = _handle(receiver, claimed, token=token, now=now)
-    return RunResult(len(claimed), handled, failed)
+    is_full = len(claimed) >= rows or sum(len(row.items) for row in claimed) >= FACTS_PER_CLAIM
+    due_since = min((row.run_at for row in claimed), default=None)
+    return RunResult(len(claimed), handled, failed, is_full, due_since)
 
 
-def has_more(receiver_name: str, *, claimed: int) -> bool:
-    """Whether another run is worth it after one that claimed so many rows. Of those who work at leisure only after
-    a full claim: what came in meanwhile waits for the next sweep, or there would be no leisure under load."""
+def has_more(receiver_name: str, result: RunResult, *, now: datetime) -> bool:
+    """Whether another run is worth it after this one. Of those who work at leisure only after a full claim: what
+    came in meanwhile waits for the next sweep, or there would be no leisure under load. While the door is flooded
+    nobody goes on with what is younger than the knob's patience; wake-ups come when the flood is over."""
     receiver = _receivers.get(receiver_name)
     at_leisure = receiver is not None and receiver.at_leisure
-    return claimed >= ROWS_PER_CLAIM if at_leisure else claimed > 0
+    if not (result.is_full if at_leisure else result.claimed):
+        return False
+    patience = timedelta(seconds=knobs.get("kernel.flood_patience_seconds"))
+    is_young = result.due_since is not None and now - result.due_since < patience
+    return not (is_young and jobs.is_flooded())
 
 
 def sweep(*, now: datetime) -> list[str]:

@@ -14,7 +14,7 @@ def react(receiver: str) -> None:
     """Handle the due rows of one receiver until none is left or a minute has passed."""
     jobs.awake(reactions.TASK, receiver=receiver)
     started = time.monotonic()
-    while reactions.has_more(receiver, claimed=reactions.run(receiver, now=clock.now()).claimed):
+    while reactions.has_more(receiver, reactions.run(receiver, now=clock.now()), now=clock.now()):
         if jobs.is_stopping() or time.monotonic() - started > WORK_SECONDS:
             jobs.wake(reactions.TASK, receiver=receiver)
             return

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from crm.kernel import actors, clock, reactions
+from crm.kernel import actors, clock, knobs, reactions
 from crm.kernel.errors import NotFound
 from crm.kernel.models import PendingReaction
 
@@ -192,11 +192,44 @@ def test_who_works_at_leisure_is_woken_by_the_sweep_alone(monkeypatch):
     assert woken == [name(one)]
     swept = reactions.sweep(now=clock.now() + timedelta(seconds=1))
     assert sorted(swept) == sorted([name(one), name(published)])
+
     # One claim takes what was gathered; a task does not go round for what comes in meanwhile.
-    assert not reactions.has_more(name(published), claimed=3)
-    assert reactions.has_more(name(published), claimed=reactions.ROWS_PER_CLAIM)
-    assert reactions.has_more(name(one), claimed=3)
-    assert not reactions.has_more(name(one), claimed=0)
+    def more(receiver, **result):
+        given = reactions.RunResult(**{"claimed": 3, "handled": 3, "failed": 0, **result})
+        return reactions.has_more(name(receiver), given, now=clock.now())
+
+    assert not more(published)
+    assert more(published, is_full=True)
+    assert more(one)
+    assert not more(one, claimed=0)
+
+
+def test_a_full_claim_says_so(monkeypatch):
+    monkeypatch.setattr(reactions, "FACTS_PER_CLAIM", 4)
+    reactions.subscribe("k")(one)
+    record(1, 2)
+    result = reactions.run(name(one), now=clock.now())
+    assert (result.claimed, result.is_full) == (1, False)
+    assert result.due_since is not None
+    for _row in range(3):
+        record(1, 2)
+    result = reactions.run(name(one), now=clock.now())
+    assert (result.claimed, result.is_full) == (2, True)
+    result = reactions.run(name(one), now=clock.now())
+    assert (result.claimed, result.is_full) == (1, False)
+
+
+def test_in_a_flood_young_facts_wait_and_old_ones_do_not(monkeypatch):
+    reactions.subscribe("k")(one)
+    now = clock.now()
+    young = reactions.RunResult(3, 3, 0, True, now - timedelta(seconds=4))
+    old = reactions.RunResult(3, 3, 0, True, now - timedelta(seconds=6))
+    assert reactions.has_more(name(one), young, now=now)
+    monkeypatch.setattr(reactions.jobs, "is_flooded", lambda: True)
+    assert not reactions.has_more(name(one), young, now=now)
+    assert reactions.has_more(name(one), old, now=now)
+    knobs.set("kernel.flood_patience_seconds", 0, actor=actors.system("tests"), now=now)
+    assert reactions.has_more(name(one), young, now=now)
 
 
 def test_the_sweep_names_receivers_with_due_rows():
