@@ -18,6 +18,7 @@ class CrmConfig(AppConfig):
             "knobs",
             "roles",
             "kinds",
+            "property_names",
             "receivers",
             "checks",
             "surfaces",

@@ -1,4 +1,4 @@
-"""Properties of events as people read them: nested values in lines and words, never as code. Pure Python."""
+"""Properties of events as people read them: nested values in lines and words, never as code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from crm.kernel import money
+from crm.kernel import knobs, money
 from crm.kernel.errors import DomainError
 from crm.registry import property_label, property_value
 
@@ -33,14 +33,24 @@ AMOUNTS = (
     "refund",
 )
 
+# Those that mean money even where no currency stands beside them.
+SURE_AMOUNTS = frozenset(AMOUNTS) - {"value", "amount", "discount"}
 
-def lines(properties: Mapping[str, Any], *, most: int = MOST_LINES) -> list[tuple[str, str]]:
-    """Label and text of each property, at most so many; amounts carry their currency."""
+
+def lines(
+    properties: Mapping[str, Any], *, most: int = MOST_LINES, named: Mapping[str, Any] | None = None
+) -> list[tuple[str, str]]:
+    """Label and text of each property, at most so many; amounts carry their currency, that of the organisation when
+    the event names none. `named`: words for numbers and keys, by property; an empty one is left out."""
     currency = properties.get("currency")
     code = currency if isinstance(currency, str) and len(currency) == 3 else ""
     found: list[tuple[str, str]] = []
     for name, value in properties.items():
         if name == "currency" and code and any(key in properties for key in AMOUNTS):
+            continue
+        if named is not None and name in named:
+            if named[name]:
+                found.append((str(property_label(name)), _short(str(named[name]))))
             continue
         _add(found, str(property_label(name)), name, value, code, depth=0)
     if len(found) > most:
@@ -84,6 +94,8 @@ def text(value: Any, *, name: str = "", currency: str = "") -> str:
 
 
 def _number(value: int | float, name: str, currency: str) -> str:
+    if name in SURE_AMOUNTS:
+        currency = currency or str(knobs.get("crm.currency"))
     if currency and name in AMOUNTS:
         try:
             return str(money.parse(value, currency))
@@ -124,6 +136,17 @@ def _moment(value: str) -> str:
     if moment.tzinfo is None:
         return value
     return formats.date_format(timezone.localtime(moment), "SHORT_DATETIME_FORMAT")
+
+
+def day_of(stamp: Any) -> str:
+    """The day of a moment that is kept as text, in the reader's zone and way of writing."""
+    try:
+        moment = datetime.fromisoformat(str(stamp))
+    except ValueError:
+        return "–"
+    if moment.tzinfo is not None:
+        moment = timezone.localtime(moment)
+    return formats.date_format(moment, "SHORT_DATE_FORMAT")
 
 
 def _short(value: str) -> str:

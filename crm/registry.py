@@ -27,6 +27,7 @@ _kinds: dict[str, TouchpointKind] = {}
 _channels: dict[str, Any] = {}
 _properties: dict[str, Any] = {}
 _property_values: dict[str, Callable[[str], Any]] = {}
+_property_names: dict[tuple[str, str], PropertyNames] = {}
 
 
 def register_kind(
@@ -72,6 +73,39 @@ def register_properties(labels: Mapping[str, Any]) -> None:
 def register_property_values(name: str, words: Callable[[str], Any]) -> None:
     """Say what staff read for the codes of a property: `words` gives None for a value that is no code of ours."""
     _property_values[name] = words
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyNames:
+    """How numbers and keys of a property are named on the timeline, in kinds that begin so. Without `rows` they say
+    nothing to people and are left out."""
+
+    name: str
+    kinds: str
+    rows: Callable[[], Any] | None
+    key: str
+    words: str
+    said: Callable[[str], Any]
+
+
+def register_property_names(
+    name: str,
+    *,
+    kinds: str,
+    rows: Callable[[], Any] | None = None,
+    key: str = "pk",
+    words: str = "name",
+    said: Callable[[str], Any] = str,
+) -> None:
+    """Say what staff read for numbers and keys in a property of kinds that begin with `kinds`: `rows()` is a QuerySet
+    with the value in its field `key` and the words in `words`, which `said` may still put into the reader's language.
+    """
+    _property_names[name, kinds] = PropertyNames(name, kinds, rows, key, words, said)
+
+
+def property_names() -> list[PropertyNames]:
+    """All that were registered."""
+    return list(_property_names.values())
 
 
 def property_value(name: str, value: Any) -> Any:

@@ -19,6 +19,7 @@ class LifecycleConfig(AppConfig):
             "knobs",
             "roles",
             "kinds",
+            "property_names",
             "receivers",
             "checks",
             "surfaces",

@@ -19,6 +19,7 @@ class VocConfig(AppConfig):
             "knobs",
             "roles",
             "kinds",
+            "property_names",
             "checks",
             "surfaces",
             "facts",

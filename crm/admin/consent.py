@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.utils.html import format_html, format_html_join
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from crm.admin.identity import NamedPeople
+from crm.evidence_words import lines
 from crm.kernel.admin import ServiceAdmin
 from crm.models import ConsentRecord, Suppression
 
@@ -22,14 +25,25 @@ class ConsentRecordAdmin(NamedPeople):
     ordering = ("-id",)
 
     fields = (
-        "profile", "purpose", "channel", "granted", "way", "text_version", "language", "evidence", "by", "occurred_at",
+        "profile", "purpose", "channel", "granted", "way", "text_version", "language", "how_we_know", "by",
+        "occurred_at",
     )  # fmt: skip
-    readonly_fields = ("by",)
+    readonly_fields = ("by", "how_we_know")
 
     @admin.display(description=_("actor"))
     def by(self, row: ConsentRecord) -> str:
         """Who wrote it down, by name."""
         return self.actor_of(row, row.actor)
+
+    @admin.display(description=_("evidence"))
+    def how_we_know(self, row: ConsentRecord) -> str:
+        """The evidence, a line for each part of it."""
+        shown = format_html_join(
+            "",
+            "<dt>{}</dt><dd>{}</dd>",
+            ((capfirst(str(name)), text) for name, text in lines(row.evidence)),
+        )
+        return format_html('<dl class="record-facts">{}</dl>', shown) if shown else "–"
 
     @admin.display(description=_("profile"))
     def who(self, row: ConsentRecord) -> str:

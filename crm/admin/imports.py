@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, pgettext
 from unfold.decorators import display
 
 from crm import rejects
+from crm.admin.import_undo import UndoPages, lines, stays
 from crm.imports import columns, files, sheets
 from crm.kernel import clock, knobs
 from crm.kernel.errors import DomainError
@@ -29,12 +30,15 @@ STEPS = (
     ("check", gettext_lazy("Dry run")),
     ("run", gettext_lazy("Import")),
 )
-WORKING = (ImportStatus.CHECKING, ImportStatus.RUNNING)
+WORKING = (ImportStatus.CHECKING, ImportStatus.RUNNING, ImportStatus.UNDOING)
+UNDOABLE = (
+    ImportStatus.DONE, ImportStatus.CANCELLED, ImportStatus.PAUSED, ImportStatus.FAILED, ImportStatus.UNDO_FAILED,
+)  # fmt: skip
 FIRST_REJECTS = 50
 
 
 @admin.register(ImportRun)
-class ImportRunAdmin(PageAdmin):
+class ImportRunAdmin(UndoPages, PageAdmin):
     """Lists that came in, or are on their way."""
 
     list_display = ("file_name", "shown_kind", "source", "shown_status", "shown_people", "created_at")
@@ -59,6 +63,8 @@ class ImportRunAdmin(PageAdmin):
         label={
             "done": "success",
             "failed": "danger",
+            "undo_failed": "danger",
+            "undoing": "info",
             "running": "info",
             "checking": "info",
             "paused": "warning",
@@ -93,6 +99,7 @@ class ImportRunAdmin(PageAdmin):
             path("dormant/", view(self.dormant_view), name="crm_importrun_dormant"),
             path("<int:pk>/progress/", view(self.progress_view), name="crm_importrun_progress"),
             path("<int:pk>/rejects/", view(self.rejects_view), name="crm_importrun_rejects"),
+            *self.undo_urls(view),
             *super().get_urls(),
         ]
 
@@ -164,6 +171,11 @@ class ImportRunAdmin(PageAdmin):
                 "has_rejects": bool(row.started_at) and row.file_removed_at is None and reads.rejects(row).exists(),
                 "rows_taken": taken, "nothing": row.status == ImportStatus.CHECKED and not taken,
             }  # fmt: skip
+            figures = row.undo.get("figures", {})
+            context |= {"undone": lines(figures), "undo_stays": stays(row, figures)} if row.undo else {}
+            may_undo = not context["is_events"] and request.user.has_perm("crm.undo_importrun")
+            if row.started_at and row.status in UNDOABLE and may_undo:
+                context["undo_url"] = reverse("admin:crm_importrun_undo", args=[row.pk])
             if row.status == ImportStatus.DONE and not context["is_events"]:
                 context["dormant_url"] = f"{reverse('admin:crm_importrun_dormant')}?run={row.pk}"
         return context
@@ -224,6 +236,8 @@ class ImportRunAdmin(PageAdmin):
             "runs": runs, "chosen": chosen, "funnel": funnel,
             "bars": _bars(funnel) if funnel else [], "add_url": reverse("admin:crm_importrun_add"),
             "may_import": request.user.has_perm("crm.import_profile"),
+            "warm_up_url": reverse("admin:crm_importrun_warm_up", args=[chosen.pk])
+            if chosen and funnel and funnel.warm and request.user.has_perm("crm.add_segment") else "",
         }  # fmt: skip
         return self._plain_page(request, "crm/admin/import_dormant.html", _("Dormant fans"), context)
 

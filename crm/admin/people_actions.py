@@ -13,9 +13,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from crm import countries
 from crm.kernel.admin import call_service
 from crm.kernel.errors import DomainError
 from crm.models import Profile, ProfileLink, ProfileNote
+from crm.readable import day_of
 from crm.readable import text as readable
 from crm.selectors import merge_outlook, names_of_actors
 from crm.selectors import search as people_search
@@ -173,7 +175,7 @@ def _lines(preview: list[merges.FieldPreview]) -> list[dict[str, Any]]:
             return ""
         return _("from %(source)s, %(day)s") % {
             "source": actors[source["by"]],
-            "day": str(source.get("at", ""))[:10],
+            "day": day_of(source.get("at")),
         }
 
     shown = [
@@ -198,6 +200,8 @@ def _value(name: str, value: Any) -> str:
         from crm.states import Language
 
         return str(Language(value).label)
+    if name == "country" and value:
+        return countries.name(str(value))
     if hasattr(value, "isoformat"):
         from django.utils import formats
 

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
+from crm import evidence_words
 from crm.admin import privacy_forms
 from crm.kernel import clock, jobs
 from crm.kernel.admin import request_actor
@@ -50,11 +51,11 @@ def _by_name(text: str) -> str:
     return names_of_actors.names([text])[text]
 
 
-def _named(rows: Iterable[ConsentRecord]) -> list[tuple[ConsentRecord, str]]:
-    """Each record with the name of who wrote it down."""
+def _named(rows: Iterable[ConsentRecord]) -> list[tuple[ConsentRecord, str, list[tuple[Any, str]]]]:
+    """Each record with the name of who wrote it down, and its evidence in words."""
     found = list(rows)
     names = names_of_actors.names({row.actor for row in found})
-    return [(row, names[row.actor]) for row in found]
+    return [(row, names[row.actor], evidence_words.lines(row.evidence)) for row in found]
 
 
 class NamedActors(PageAdmin):

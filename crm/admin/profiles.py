@@ -13,16 +13,19 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.http import require_POST
 
+from crm import countries
 from crm.admin import people_actions, timeline_filters
 from crm.kernel import clock, surfaces
 from crm.kernel.admin import ServiceAdmin, request_actor
 from crm.kernel.errors import Invalid
 from crm.kernel.templatetags.actors import actor_words
 from crm.models import MergeSuggestion, Profile
+from crm.readable import day_of
 from crm.readable import text as readable
 from crm.selectors import consents, contacts, names_of_actors, related, timeline
 from crm.selectors import notes as note_reads
@@ -48,6 +51,9 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
     )
     ordering = ("-id",)
     sortable_by = ()
+    # A page is looked at, not read: the search finds people. Nothing on a person's page leads back into a list.
+    list_per_page = 25
+    preserve_filters = False
 
     @admin.display(description=pgettext_lazy("person", "name"))
     def name(self, profile: Profile) -> str:
@@ -109,7 +115,9 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
             return rows
         root, ids, now = rows[0], [row.pk for row in rows], clock.now()
         chosen = timeline_filters.read(request.GET)
-        items = timeline.page(ids, limit=PAGE, now=now, oldest=timeline.oldest_of(rows), **chosen.conditions)
+        items = timeline.named(
+            timeline.page(ids, limit=PAGE, now=now, oldest=timeline.oldest_of(rows), **chosen.conditions)
+        )
         decisions = consents.current(ids)
         left, budget = pressure.left(ids, now=now)
         notes = note_reads.of(ids)
@@ -185,9 +193,11 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
             return rows
         before = _cursor(request.GET["before"]) if "before" in request.GET else None
         chosen = timeline_filters.read(request.GET)
-        items = timeline.page(
-            [row.pk for row in rows], before=before, limit=PAGE, oldest=timeline.oldest_of(rows),
-            **chosen.conditions,
+        items = timeline.named(
+            timeline.page(
+                [row.pk for row in rows], before=before, limit=PAGE, oldest=timeline.oldest_of(rows),
+                **chosen.conditions,
+            )
         )  # fmt: skip
         context = {"items": items, "next_url": _next_url(pk, items, chosen.query), "is_first": before is None}
         return TemplateResponse(request, "crm/admin/_timeline.html", context)
@@ -242,6 +252,10 @@ def _facts(root: Profile, actors: dict[str, str]) -> list[tuple[Any, Any, Any]]:
         if getattr(root, field):
             if field == "birthday" and root.birthday_is_lunar:
                 value = _("%(date)s (lunar calendar)") % {"date": value}
+            elif field == "country":
+                value = countries.name(value)
+            elif field == "birthday":
+                value = formats.date_format(value, "SHORT_DATE_FORMAT")
             shown.append((Profile._meta.get_field(field).verbose_name, value, _stamp(root, field, actors)))
     return shown
 
@@ -261,7 +275,7 @@ def _stamp(root: Profile, name: str, actors: dict[str, str]) -> str:
         return ""
     return _("from %(source)s, %(day)s") % {
         "source": actors.get(held["by"]) or actor_words(held["by"]),
-        "day": str(held.get("at", ""))[:10],
+        "day": day_of(held.get("at")),
     }
 
 

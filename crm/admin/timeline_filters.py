@@ -1,4 +1,4 @@
-"""What staff chose above a timeline: groups of kinds, channel, source and days, read from the address."""
+"""What staff chose above a timeline: groups of kinds, channel, source, days and words, read from the address."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from urllib.parse import urlencode
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from crm.selectors import timeline
+from crm.selectors import sources, timeline
 
+LONGEST_SEARCH = 100
+MOST_SOURCES = 100
 LABELS = {
     "shopping": _("Shopping"),
     "visits": _("Visits"),
@@ -48,6 +50,14 @@ class Chosen:
 
         return [(key, label, self.values.get("channel") == key) for key, label in channels().items()]
 
+    @property
+    def sources(self) -> list[tuple[str, str, bool]]:
+        """Each source by name, at most so many; one that was chosen is there in any case. One query."""
+        return [
+            (str(pk), name, self.values.get("source") == str(pk))
+            for pk, name in sources.names(most=MOST_SOURCES, beside=self.conditions.get("source_id"))
+        ]
+
 
 def read(given: Mapping[str, str]) -> Chosen:
     """Choices that can be understood; the others are left out."""
@@ -59,6 +69,9 @@ def read(given: Mapping[str, str]) -> Chosen:
     channel = given.get("channel", "")[:40].replace("\x00", "")
     if channel:
         values["channel"] = conditions["channel"] = channel
+    text = given.get("search", "")[:LONGEST_SEARCH].replace("\x00", "").strip()
+    if text:
+        values["search"] = conditions["text"] = text
     source = given.get("source", "")
     if source.isdecimal() and len(source) < 18:
         values["source"], conditions["source_id"] = source, int(source)

@@ -22,7 +22,7 @@ from crm.kernel.api.serializers import LineField, StrictSerializer
 from crm.kernel.api.views import IDEMPOTENCY_HEADER, ServiceViewSet
 from crm.models import ImportReject, ImportRun
 from crm.selectors import imports as reads
-from crm.services import imports
+from crm.services import import_undo, imports
 from crm.states import Channel, ImportKind, Purpose, TieStrength
 
 
@@ -40,7 +40,7 @@ class ImportSerializer(serializers.ModelSerializer):
         fields = (
             "id", "kind", "status", "file_name", "file_size", "sha256", "format", "encoding", "headers", "mapping",
             "source", "tie_strength", "consent", "options", "rows_total", "report", "counters", "progress", "error",
-            "is_forced", "created_at", "checked_at", "started_at", "finished_at", "file_removed_at",
+            "is_forced", "undo", "created_at", "checked_at", "started_at", "finished_at", "file_removed_at",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -116,6 +116,33 @@ class ImportSourceSerializer(StrictSerializer):
     trigger = serializers.BooleanField(default=False)
 
 
+class ImportUndoSerializer(StrictSerializer):
+    """The number of the import, as a sign that it is meant."""
+
+    confirm = LineField(max_length=20)
+
+
+class ImportOutlookSerializer(serializers.Serializer):
+    """What taking an import back would do. Of a long list the figures are estimates from the first `asked` people."""
+
+    people = serializers.IntegerField()
+    asked = serializers.IntegerField()
+    is_estimate = serializers.BooleanField()
+    figures = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="`gone`, `kept`, `values`, `contacts`, `identities`, `identities_kept`, `consents`, `erased`.",
+    )
+
+
+class WarmUpSerializer(serializers.Serializer):
+    """The list that was made."""
+
+    id = serializers.IntegerField()
+    key = serializers.CharField()
+    name = serializers.CharField()
+    size = serializers.IntegerField()
+
+
 class ImportStartSerializer(StrictSerializer):
     """Whether a file that came in before is imported again."""
 
@@ -163,7 +190,7 @@ class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceVie
             "reject_file",
         ),
         "crm.import_profile",
-    )
+    ) | {"begin_undo": "crm.undo_importrun", "warm_up": "crm.add_segment"}
     queryset = ImportRun.objects.select_related("source").order_by("-id")
     serializer_class = ImportSerializer
     filterset_class = ImportFilter
@@ -279,6 +306,33 @@ class ImportViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ServiceVie
     def cancel(self, request: Request, pk: int) -> Response:
         """End it for good; who came in stays."""
         return self._answer(imports.cancel(self.get_object().pk, actor=self.actor, now=clock.now()))
+
+    @extend_schema(responses=ImportOutlookSerializer, filters=False)
+    @action(detail=True, methods=["get"], filterset_class=None, pagination_class=None)
+    def undo(self, request: Request, pk: int) -> Response:
+        """The report before: what taking it back would do. Changes nothing."""
+        outlook = import_undo.outlook(self.get_object(), now=clock.now())
+        return Response(ImportOutlookSerializer(outlook).data)
+
+    @extend_schema(
+        request=ImportUndoSerializer, responses={202: ImportSerializer}, parameters=[IDEMPOTENCY_HEADER]
+    )
+    @undo.mapping.post
+    def begin_undo(self, request: Request, pk: int) -> Response:
+        """Take it back: who came with it and did nothing since, what it said of the others, what it claimed they agreed
+        to. `undo` has the place and the figures."""
+        row = self.get_object()
+        serializer = ImportUndoSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        run = import_undo.start(row.pk, **serializer.validated_data, actor=self.actor, now=clock.now())
+        return self._answer(run, status.HTTP_202_ACCEPTED)
+
+    @extend_schema(request=None, responses={201: WarmUpSerializer}, parameters=[IDEMPOTENCY_HEADER])
+    @action(detail=True, methods=["post"], url_path="warm-up")
+    def warm_up(self, request: Request, pk: int) -> Response:
+        """A static list of those who said yes to marketing and have an address for it, as of now."""
+        made = imports.make_warm_up_list(self.get_object().pk, actor=self.actor, now=clock.now())
+        return Response(WarmUpSerializer(made).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(responses=ImportRejectSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"], filterset_class=None)

@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from crm import facts
+from crm import countries, facts
 from crm.states import Channel, IdentifierKind, Language
 
 WHO: Final = _("Person")
@@ -38,6 +38,12 @@ def _seen(column: str) -> Any:
             return [(value, value) for (value,) in cursor.fetchall()]
 
     return read
+
+
+def _countries() -> list[tuple[str, str]]:
+    """All countries by name, those that were seen first."""
+    seen = [(code, countries.name(code)) for code, _same in _seen("country")()]
+    return [*seen, *(one for one in countries.choices() if one not in seen)]
 
 
 def _addresses(channel: str) -> Any:
@@ -115,8 +121,7 @@ def register() -> None:
         phrases={"eq": _("speaks %(value)s"), "not eq": _("does not speak %(value)s")}, **own,
     )  # fmt: skip
     facts.register(
-        "profile.country", label=_("country"), type=facts.CHOICE, column="p.country", choices=_seen("country"),
-        help=_("Two letters, such as CN."),
+        "profile.country", label=_("country"), type=facts.CHOICE, column="p.country", choices=_countries,
         phrases={"eq": _("lives in %(value)s"), "not eq": _("does not live in %(value)s")}, **own,
     )  # fmt: skip
     facts.register(

@@ -104,7 +104,11 @@ class ConsentRecord(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.purpose}/{self.channel} #{self.pk}"
+        words = {"purpose": self.get_purpose_display(), "channel": self.get_channel_display()}
+        decided = (
+            _("%(purpose)s by %(channel)s: yes") if self.granted else _("%(purpose)s by %(channel)s: no")
+        )
+        return str(decided % words)
 
 
 class PressureEntry(models.Model):

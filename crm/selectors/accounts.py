@@ -78,8 +78,10 @@ def timeline_of(account_id: int, *, now: datetime) -> list[Line]:
     cards = profiles.cards(ids.values_list("profile_id", flat=True)[:TIMELINE_PEOPLE])
     sets = profiles.id_sets({card.id for card in cards.values() if not card.is_erased})
     root_of = {member: root for root, members_of in sets.items() for member in members_of}
-    items = timeline.page(
-        sorted(root_of), limit=TIMELINE_ITEMS, now=now, oldest=now - timedelta(days=TIMELINE_DAYS)
+    items = timeline.named(
+        timeline.page(
+            sorted(root_of), limit=TIMELINE_ITEMS, now=now, oldest=now - timedelta(days=TIMELINE_DAYS)
+        )
     )
     by_root = {card.id: card for card in cards.values()}
     return [Line(item, by_root.get(root_of[item.profile_id])) for item in items]

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-from crm import registry
+from crm import registry, schema_faults
 from crm.models import EventKind, KindProperty
 from crm.states import PropertyType, ViolationAnswer
 
@@ -37,15 +37,15 @@ class KindRule:
         """What is wrong with these properties, naming the property; empty when nothing is."""
         for name in self.required:
             if properties.get(name) is None:
-                return f"{name} is missing"
+                return schema_faults.MISSING % {"name": name}
         for name, wanted, fits, allowed in self.checks:
             value = properties.get(name)
             if value is None:
                 continue
             if fits is not None and not fits(value):
-                return f"{name} is not of type {wanted}"
+                return schema_faults.WRONG_TYPE % {"name": name, "type": wanted}
             if allowed and text_of(value) not in allowed:
-                return f"{name} has a value that is not allowed"
+                return schema_faults.NOT_ALLOWED % {"name": name}
         return ""
 
 

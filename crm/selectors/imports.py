@@ -53,7 +53,10 @@ def imported_before(run_id: int) -> ImportRun | None:
 def progress(run: ImportRun) -> Progress:
     """How far a run is, by the bytes of its list."""
     rows = max(0, run.cursor_row - (1 if run.shape.get("has_header") else 0)) if run.cursor_row else 0
-    finished = run.status in (ImportStatus.DONE, ImportStatus.CHECKED)
+    if run.status in (ImportStatus.UNDOING, ImportStatus.UNDO_FAILED):
+        done, whole = int(run.undo.get("done", 0)), int(run.undo.get("people", 0))
+        return Progress(done, done / whole if whole else 1.0, 0.0, None)
+    finished = run.status in (ImportStatus.DONE, ImportStatus.CHECKED, ImportStatus.UNDONE)
     if run.rows_total and run.status != ImportStatus.CHECKING:
         share = min(1.0, rows / run.rows_total)
     elif run.shape.get("direct") and run.file_size:
@@ -170,6 +173,25 @@ WITH {_MEMBERS}, decisions AS (
 SELECT count(*), count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE reachable), count(*) FILTER (WHERE asked),
        count(*) FILTER (WHERE consented), count(*) FILTER (WHERE withdrawn), count(*) FILTER (WHERE warm)
   FROM state
+"""
+# The ids of those who are warm, for a list of them: takes the number of the run.
+WARM_SQL = """
+WITH members AS (
+    SELECT DISTINCT COALESCE(p.merged_into_id, p.id) AS id
+      FROM crm_importmember m JOIN crm_profile p ON p.id = m.profile_id
+     WHERE m.run_id = %s AND p.erased_at IS NULL
+), decisions AS (
+    SELECT DISTINCT ON (c.profile_id, c.channel) c.profile_id, c.channel, c.granted
+      FROM members m JOIN crm_consentrecord c ON c.profile_id = m.id AND c.purpose = 'marketing'
+     ORDER BY c.profile_id, c.channel, c.occurred_at DESC, c.id DESC
+)
+SELECT DISTINCT d.profile_id FROM decisions d
+  JOIN crm_contactpoint c ON c.profile_id = d.profile_id AND c.channel = d.channel
+   AND c.bounced_at IS NULL AND c.removed_at IS NULL
+   AND (c.verified_at IS NOT NULL OR c.origin IN ('server', 'staff', 'import_with_evidence'))
+ WHERE d.granted AND NOT EXISTS (
+       SELECT 1 FROM crm_suppression s WHERE s.channel = c.channel AND s.value_hash = c.value_hash
+          AND s.purpose IN ('', 'marketing'))
 """
 # Consents, imports, merges and what we send are our own doing; an answer is theirs.
 _BACK_SQL = f"""

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 from django.db import connection
+from django.db.models import Case, When
 
 from crm.models import IngestionWarning, RetiredKey, Source
 from crm.registry import channel_label, kind_label, property_label
@@ -204,6 +205,12 @@ class Health:
     last_minute: datetime | None
     limited_at: datetime | None
     is_busy: bool
+
+
+def names(*, most: int, beside: int | None = None) -> list[tuple[int, str]]:
+    """Sources by name, active ones first, at most so many, and `beside` in any case: one query."""
+    is_chosen = Case(When(pk=beside or 0, then=0), default=1)
+    return list(Source.objects.order_by(is_chosen, "-is_active", "name").values_list("pk", "name")[:most])
 
 
 def health(sources: Sequence[Source], *, now: datetime) -> dict[int, Health]:

@@ -6,21 +6,22 @@ however long the history is; the bounds are the person's own first and last seen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import connection
-from django.db.models import Max, Min
+from django.db.models import CharField, IntegerField, Max, Min, TextField, Value
+from django.db.models.functions import Cast
 
 from crm import readable
 from crm.kernel import clock, knobs
 from crm.kernel.reactions import Fact
 from crm.models import Profile
-from crm.registry import channel_label, kind_label
+from crm.registry import PropertyNames, channel_label, kind_label, property_names
 from crm.registry import kinds as kinds_with_labels
 from crm.selectors import profiles
 
@@ -52,6 +53,8 @@ class TimelineItem:
     source_id: int | None
     stage: str
     properties: dict[str, Any]
+    # Words for numbers and keys among the properties: see `named`.
+    words: Mapping[str, Any] | None = None
 
     @property
     def label(self) -> Any:
@@ -66,7 +69,7 @@ class TimelineItem:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """Its properties in words, nested ones in lines."""
-        return readable.lines(self.properties)
+        return readable.lines(self.properties, named=self.words)
 
 
 def page(
@@ -115,6 +118,55 @@ def page(
         upper, inclusive = lower, False
         width *= 4
     return found
+
+
+def named(items: Sequence[TimelineItem]) -> list[TimelineItem]:
+    """The same lines with names for the numbers and keys in them: one query for the whole page, whatever is in it."""
+    words: dict[int, dict[str, Any]] = {}
+    wanted: list[tuple[PropertyNames, dict[int, str]]] = []
+    for finder in property_names():
+        places = {
+            place: str(item.properties[finder.name])
+            for place, item in enumerate(items)
+            if item.kind.startswith(finder.kinds) and _is_key(item.properties.get(finder.name))
+        }
+        if places and finder.rows is not None:
+            wanted.append((finder, places))
+        elif places:
+            for place in places:
+                words.setdefault(place, {})[finder.name] = ""
+    found = _names(wanted)
+    for number, (finder, places) in enumerate(wanted):
+        for place, value in places.items():
+            if (number, value) in found:
+                words.setdefault(place, {})[finder.name] = finder.said(found[number, value])
+    return [replace(item, words=words[place]) if place in words else item for place, item in enumerate(items)]
+
+
+def _names(wanted: Sequence[tuple[PropertyNames, dict[int, str]]]) -> dict[tuple[int, str], str]:
+    parts = []
+    for number, (finder, places) in enumerate(wanted):
+        assert finder.rows is not None
+        key = finder.rows().model._meta.get_field("id" if finder.key == "pk" else finder.key)
+        values = set(places.values())
+        if not isinstance(key, (CharField, TextField)):
+            values = {value for value in values if value.isdecimal() and len(value) < 18}
+        rows = finder.rows().filter(**{f"{finder.key}__in": sorted(values)}).order_by()
+        parts.append(
+            rows.values_list(
+                Value(number, output_field=IntegerField()),
+                Cast(finder.key, TextField()),
+                Cast(finder.words, TextField()),
+            )
+        )
+    if not parts:
+        return {}
+    rows = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]
+    return {(number, value): text for number, value, text in rows}
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def _oldest(profile_ids: Sequence[int]) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection
 
-from crm import warning_codes
+from crm import schema_faults, warning_codes
 from crm.states import QuietState
 
 OPEN = "open"
@@ -41,6 +41,11 @@ class Topic:
     def meaning(self) -> warning_codes.Meaning:
         """The code in words."""
         return warning_codes.meaning(self.code)
+
+    @property
+    def detail(self) -> str:
+        """What was wrong with the newest example, in the reader's language where it is about a schema."""
+        return schema_faults.in_words(str(self.sample.get("detail", "")))
 
     @property
     def effect(self) -> Any:

@@ -268,7 +268,8 @@ def barred_addresses(drafts: Sequence[Draft]) -> dict[str, str]:
 def held_decisions(
     drafts: Sequence[Draft], owners: dict[Identifier, int]
 ) -> dict[tuple[int, str, str], bool]:
-    """The decision in force per known person, purpose and channel; a no of any id of theirs wins."""
+    """The decision in force per known person, purpose and channel; a no of any id of theirs wins. Where the last word
+    is ours, for a list was taken back, nothing is decided."""
     ids = sorted({owners[pair] for draft in drafts for pair in draft.identifiers if owners.get(pair, 0) > 0})
     if not ids:
         return {}
@@ -276,11 +277,12 @@ def held_decisions(
         """
         SELECT root_id, purpose, channel, bool_and(granted) FROM (
             SELECT DISTINCT ON (c.profile_id, c.purpose, c.channel)
-                   COALESCE(p.merged_into_id, p.id) AS root_id, c.purpose, c.channel, c.granted
+                   COALESCE(p.merged_into_id, p.id) AS root_id, c.purpose, c.channel, c.granted,
+                   c.evidence ? 'undone_import' AS is_ours
               FROM crm_profile p JOIN crm_consentrecord c ON c.profile_id = p.id
              WHERE p.id = ANY(%(ids)s) OR p.merged_into_id = ANY(%(ids)s)
              ORDER BY c.profile_id, c.purpose, c.channel, c.occurred_at DESC, c.id DESC) AS newest
-         GROUP BY 1, 2, 3
+         WHERE NOT is_ours GROUP BY 1, 2, 3
         """,
         {"ids": ids},
     )

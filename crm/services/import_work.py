@@ -30,6 +30,7 @@ from crm.services import (
     import_contacts,
     import_events,
     import_files,
+    import_undo,
     imports,
     retry,
     segments,
@@ -44,7 +45,7 @@ SLICE_SECONDS = 25.0
 MAX_CLAIMS = 5
 EXAMPLES = 5
 ACTOR = actors.system("imports")
-WORKING = (ImportStatus.CHECKING, ImportStatus.RUNNING)
+WORKING = (ImportStatus.CHECKING, ImportStatus.RUNNING, ImportStatus.UNDOING)
 
 
 class _Lost(Exception):
@@ -61,6 +62,9 @@ def work(run_id: int, *, now: datetime, seconds: float = SLICE_SECONDS) -> bool:
         return False
     started = time.monotonic()
     try:
+        if run.status == ImportStatus.UNDOING:
+            lease = float(knobs.get("crm.import_lease_seconds"))
+            return bool(import_undo.go(run, now=now, until=started + seconds, lease=lease))
         return _Worker(run, now=now, until=started + seconds).go()
     except _Lost:
         return False
@@ -81,7 +85,7 @@ def give_back(run_id: int) -> None:
 def sweep(*, now: datetime) -> int:
     """Wake a worker for every run that nobody holds. Returns how many."""
     rows = hotpath.fetch(
-        "SELECT id FROM crm_importrun WHERE status IN ('checking', 'running')"
+        "SELECT id FROM crm_importrun WHERE status IN ('checking', 'running', 'undoing')"
         " AND (leased_until IS NULL OR leased_until < clock_timestamp()) ORDER BY id LIMIT 100",
         [],
     )
@@ -110,7 +114,7 @@ def forget_people(profile_ids: list[int], *, now: datetime) -> int:
     )
     runs = ImportRun.objects.filter(pk__in=[run_id for (run_id,) in rows], file_removed_at=None)
     number = 0
-    for run in runs.filter(status__in=[ImportStatus.DONE, ImportStatus.CANCELLED]):
+    for run in runs.filter(status__in=[ImportStatus.DONE, ImportStatus.CANCELLED, ImportStatus.UNDONE]):
         _forget(run, now=now)
         number += 1
     return number
@@ -135,7 +139,7 @@ def _claim(run_id: int) -> ImportRun | None:
         """
         UPDATE crm_importrun
            SET claim_token = %s, leased_until = clock_timestamp() + make_interval(secs => %s), claims = claims + 1
-         WHERE id = %s AND status IN ('checking', 'running')
+         WHERE id = %s AND status IN ('checking', 'running', 'undoing')
            AND (leased_until IS NULL OR leased_until < clock_timestamp())
         RETURNING id
         """,
@@ -152,8 +156,9 @@ def _fail(run: ImportRun, *, error: str, now: datetime) -> None:
     with transaction.atomic():
         fresh = ImportRun.objects.select_for_update(of=("self",)).get(pk=run.pk)
         if fresh.status in WORKING and fresh.claim_token == run.claim_token:
+            ended = ImportStatus.UNDO_FAILED if fresh.status == ImportStatus.UNDOING else ImportStatus.FAILED
             imports.move(
-                fresh, ImportStatus.FAILED, actor=ACTOR, now=now,
+                fresh, ended, actor=ACTOR, now=now,
                 error=error[:300], leased_until=None, claim_token=None,
             )  # fmt: skip
 

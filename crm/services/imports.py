@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from crm.imports import columns, files
 from crm.kernel import actionlog, jobs
 from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Invalid, NotFound
-from crm.models import ImportMapping, ImportRun, Source
+from crm.models import ImportMapping, ImportRun, Segment, Source
 from crm.selectors import imports as reads
-from crm.services import import_files, sources
+from crm.services import import_files, segments, sources
 from crm.states import (
     IMPORT_TRANSITIONS,
     Channel,
@@ -192,14 +193,14 @@ def pause(run_id: int, *, actor: Actor, now: datetime) -> ImportRun:
     """Stop after what is committed; `resume` goes on from there."""
     with transaction.atomic():
         return move(
-            _locked(run_id), ImportStatus.PAUSED, actor=actor, now=now, claim_token=None, leased_until=None
+            locked(run_id), ImportStatus.PAUSED, actor=actor, now=now, claim_token=None, leased_until=None
         )
 
 
 def resume(run_id: int, *, actor: Actor, now: datetime) -> ImportRun:
     """Go on where a paused or failed run stopped."""
     with transaction.atomic():
-        run = _locked(run_id)
+        run = locked(run_id)
         if run.started_at is None:
             raise Conflict(_("This import has not begun."), code="conflict")
         run = move(
@@ -220,9 +221,29 @@ def cancel(run_id: int, *, actor: Actor, now: datetime) -> ImportRun:
     """End a run for good. Who came in stays; the rest of the list does not come. The file is removed later."""
     with transaction.atomic():
         return move(
-            _locked(run_id), ImportStatus.CANCELLED, actor=actor, now=now,
+            locked(run_id), ImportStatus.CANCELLED, actor=actor, now=now,
             finished_at=now, claim_token=None, leased_until=None,
         )  # fmt: skip
+
+
+def make_warm_up_list(run_id: int, *, actor: Actor, now: datetime) -> Segment:
+    """A static list of those of an import who said yes to marketing and have an address for it; asking again gives
+    another list with those of that moment. Raises NotFound, also `nobody_warm`, and then no list is left."""
+    with transaction.atomic():
+        run = locked(run_id)
+        name = _("Warm-up: %(source)s, %(day)s") % {
+            "source": run.source.name if run.source else run.file_name,
+            "day": formats.date_format(timezone.localtime(now), "SHORT_DATE_FORMAT"),
+        }
+        try:
+            with transaction.atomic():
+                segment = segments.create(name[:110], actor=actor, now=now)
+        except Conflict:
+            made = Segment.objects.filter(name__startswith=f"{name[:110]} (").count()
+            segment = segments.create(f"{name[:110]} ({made + 2})", actor=actor, now=now)
+        segments.add_warm(segment.pk, run_id=run.pk, actor=actor, now=now)
+    segment.refresh_from_db()
+    return segment
 
 
 def move(run: ImportRun, to: str, *, actor: Actor, now: datetime, **values: Any) -> ImportRun:
@@ -241,7 +262,8 @@ def move(run: ImportRun, to: str, *, actor: Actor, now: datetime, **values: Any)
     return run
 
 
-def _locked(run_id: int) -> ImportRun:
+def locked(run_id: int) -> ImportRun:
+    """A run under its lock. Raises NotFound."""
     run = ImportRun.objects.select_for_update(of=("self",)).filter(pk=run_id).first()
     if run is None:
         raise NotFound(_("There is no such import."))
@@ -250,7 +272,7 @@ def _locked(run_id: int) -> ImportRun:
 
 def _editable(run_id: int) -> ImportRun:
     """A run that has not begun, back to a draft: what it is about changes, so its dry run no longer holds."""
-    run = _locked(run_id)
+    run = locked(run_id)
     if run.status not in EDITABLE and not (run.status == ImportStatus.FAILED and run.started_at is None):
         raise Conflict(_("This import has begun; it can no longer be changed."), code="conflict")
     run.status, run.report, run.checked_at = ImportStatus.DRAFT, {}, None
@@ -258,7 +280,7 @@ def _editable(run_id: int) -> ImportRun:
 
 
 def _ready(run_id: int) -> ImportRun:
-    run = _locked(run_id)
+    run = locked(run_id)
     if not run.mapping or not run.digest:
         raise Invalid(_("Say first what the columns mean."), code="mapping_needed", field="mapping")
     if run.source_id is None:

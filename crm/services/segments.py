@@ -23,6 +23,7 @@ from crm.kernel.actors import Actor
 from crm.kernel.errors import Conflict, Invalid, NotFound, TooLarge
 from crm.models import Identity, ImportMember, Segment, SegmentEvent, StaffUser
 from crm.selectors import followed, rules
+from crm.selectors import imports as import_reads
 from crm.services import hotpath, retry, segment_members, segment_passes
 from crm.states import (
     SEGMENT_TRANSITIONS,
@@ -252,6 +253,17 @@ def add_import(segment_id: int, *, run_id: int, actor: Actor, now: datetime) -> 
         number = _fill(
             row, "SELECT profile_id FROM crm_importmember WHERE run_id = %s", [run_id], actor=actor, now=now
         )
+    return Listed(number, 0)
+
+
+def add_warm(segment_id: int, *, run_id: int, actor: Actor, now: datetime) -> Listed:
+    """Put those of an import onto a static list who said yes to marketing and have an address for it: the people a
+    warm-up begins with. Without touchpoints. Raises NotFound `nobody_warm`."""
+    with transaction.atomic():
+        row = _static(segment_id)
+        number = _fill(row, import_reads.WARM_SQL, [run_id], actor=actor, now=now)
+        if not number:
+            raise NotFound(_("Nobody of this list may get marketing yet."), code="nobody_warm")
     return Listed(number, 0)
 
 

@@ -69,6 +69,11 @@ def posted(root: Part) -> QueryDict:
             chosen = next(
                 (value for value, selected in options if selected), options[0][0] if options else None
             )
+            if " multiple" in text:
+                for value, selected in options:
+                    if selected:
+                        data.appendlist(name[1], unescape(value))
+                continue
             if 'size="' in text or chosen is None:
                 continue
             data.appendlist(name[1], unescape(chosen))

@@ -40,7 +40,7 @@ ORDER = "Order Completed"
                 "sum": {"property": "revenue", "op": "gte", "value": 10000},
             },
             "Everyone who bought in the last 365 days with a total revenue of at least 10,000 CNY.",
-            "满足以下条件的客户：最近 365 天内购买过，金额合计不低于 10000 CNY。",
+            "满足以下条件的客户：最近 365 天内购买过，金额合计不低于 10,000 CNY。",
         ),
         (
             {"touchpoint": ORDER, "not_since_days": 60},
