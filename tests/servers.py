@@ -7,6 +7,7 @@ ordinary suite runs without fsync. `durable_stack` starts `manage.py up` with ev
 production, on a folder and a port of its own.
 """
 
+import compileall
 import contextlib
 import json
 import os
@@ -29,6 +30,9 @@ import pytest
 from config import embedded, processes, programs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# Sixty processes and more are started in a run: they shall not all compile the product again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 OWNER = "RENXIN_TEST_SERVERS"
 # A shell's own settings must not change what the suite tests.
 FOREIGN = (
@@ -37,6 +41,7 @@ FOREIGN = (
 )
 _servers: embedded.Servers | None = None
 _folder: Path | None = None
+_template: "subprocess.Popen[bytes] | None" = None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -46,7 +51,18 @@ def pytest_load_initial_conftests() -> Generator[None, object, object]:
     return (yield)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """While the processes load the tests, one more migrates the database that they copy."""
+    global _template
+    from tests import databases
+
+    _template = databases.start_template()
+
+
 def pytest_unconfigure() -> None:
+    if _template is not None:
+        _template.wait(300)
     _stop()
 
 
@@ -59,6 +75,8 @@ def _start() -> None:
         data_dir = Path(kept).absolute()
     else:
         data_dir = _folder = new_folder("renxin-test-")
+    for package in ("config", "crm", "lifecycle", "members", "voc"):
+        compileall.compile_dir(BASE_DIR / package, quiet=2)
     _servers = embedded.Servers(data_dir, durable=False, end_with_parent=True)
     _servers.start()
     os.environ |= {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -103,13 +103,19 @@ def test_500_triggers_from_every_side_with_an_unsubscription_in_the_middle(reade
         )
         return answer.granted
 
+    def triggers(numbers: Iterator[int]) -> Callable[[], int]:
+        """One caller: takes the next number until there is none, over a connection of its own."""
+        return in_thread(lambda: sum(trigger(number) for number in numbers))
+
+    def all_callers(numbers: Iterable[int]) -> int:
+        shared = iter(list(numbers))  # of a list: next() is one step for all threads
+        return sum(future.result(120) for future in [pool.submit(triggers(shared)) for _caller in range(4)])
+
     with ThreadPoolExecutor(4) as pool:
-        first = [pool.submit(in_thread(lambda n=number: trigger(n))) for number in range(250)]
-        granted = sum(future.result(120) for future in first)
+        granted = all_callers(range(250))
         decide(reader, granted=False)
         sent_before = OutboundMessage.objects.filter(decision="sent").count()
-        rest = [pool.submit(in_thread(lambda n=number: trigger(n))) for number in range(250, 500)]
-        granted += sum(future.result(120) for future in rest)
+        granted += all_callers(range(250, 500))
     while messages.deliver(now=NOON).claimed:
         pass
     entries = list(PressureEntry.objects.filter(profile_id=reader).values_list("weight", "message_class"))
