@@ -7,12 +7,14 @@ admin itself answers both questions, so the sidebar can never promise what the p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
@@ -31,7 +33,13 @@ class Entry:
     @property
     def url(self) -> str:
         """The address of the list."""
-        return reverse(f"admin:{self.model.replace('.', '_')}_changelist") + self.query
+        return _list_of(self.model, get_script_prefix()) + self.query
+
+
+@cache
+def _list_of(model: str, _prefix: str) -> str:
+    """The address of a list, which every page of the staff asks for again."""
+    return reverse(f"admin:{model.replace('.', '_')}_changelist")
 
 
 GROUPS: tuple[tuple[Any, tuple[Entry, ...]], ...] = (
@@ -138,10 +146,10 @@ def may_open(request: HttpRequest, model: str) -> bool:
 
 def page_of(model: str) -> admin.ModelAdmin | None:
     """The admin page of `app.model`, if it is registered."""
-    for registered, page in admin.site._registry.items():
-        if registered._meta.label_lower == model:
-            return page
-    return None
+    try:
+        return admin.site._registry.get(apps.get_model(model))
+    except LookupError:
+        return None
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:

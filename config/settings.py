@@ -31,7 +31,7 @@ AUTH_USER_MODEL = "crm.StaffUser"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "unfold",
+    "config.site.Theme",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "django.contrib.admin",
