@@ -63,6 +63,7 @@ def settle(
     by_id = {one.id: one for one in order}
     concerned = _with_dependents({segment_id for segment_id in asked if segment_id in by_id}, order)
     lock(concerned)
+    passes = _running(concerned)
     waiting = {segment_id: set(ids) for segment_id, ids in asked.items()}
     people = _People()
     changes: dict[int, Change] = {}
@@ -71,13 +72,72 @@ def settle(
         if one.id not in concerned or not ids:
             continue
         people.load(ids)
-        changes[one.id] = change = _settle_one(one, people.sets_of(ids), people.live, at=at, initial=initial)
+        sets = people.sets_of(ids)
+        if one.id in passes:
+            _mark(passes[one.id], sets)
+        changes[one.id] = change = _settle_one(one, sets, people.live, at=at, initial=initial)
         if not quiet:
             announce(one.id, key=one.key, change=change, actor=actor, now=at.now)
         for other in order:
             if one.key in other.asks and change.people:
                 waiting.setdefault(other.id, set()).update(change.people)
     return changes
+
+
+def lock_all(segment_id: int) -> None:
+    """Hold the locks of a segment and of those that ask about it."""
+    lock(_with_dependents({segment_id}, followed.in_order()))
+
+
+def turn(
+    segment_id: int, ids: set[int], *, at: Moment, actor: Actor, quiet: bool = False, initial: bool = False
+) -> Change:
+    """Turn the membership of these people round without asking the rule: a pass has asked it, and nobody has looked
+    at them since. In a transaction that holds the locks; dependents are settled."""
+    order = followed.in_order()
+    one = next((one for one in order if one.id == segment_id), None)
+    change = Change()
+    if one is None or not ids:
+        return change
+    change.left = set(_held(segment_id, list(ids)))
+    change.entered = ids - change.left
+    if change.left:
+        SegmentMembership.objects.filter(segment_id=segment_id, profile_id__in=change.left).delete()
+    insert(segment_id, dict.fromkeys(change.entered, at.now), initial=initial)
+    _tell(one, change, order, rows=len(change.entered) - len(change.left), at=at, actor=actor, quiet=quiet)
+    return change
+
+
+def unmarked(run_id: int, ids: Iterable[int]) -> set[int]:
+    """Those whom nobody has looked at since a pass asked about them, and who are one living profile alone. Under the
+    lock of the segment."""
+    rows = hotpath.fetch(
+        "SELECT p.id FROM crm_profile p WHERE p.id = ANY(%s::bigint[])"
+        " AND p.merged_into_id IS NULL AND p.erased_at IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM crm_profile m WHERE m.merged_into_id = p.id)"
+        " AND NOT EXISTS (SELECT 1 FROM crm_segmentdifference d WHERE d.run_id = %s AND d.profile_id = p.id)",
+        [list(ids), -run_id],
+    )
+    return {profile_id for (profile_id,) in rows}
+
+
+def _running(segment_ids: Iterable[int]) -> dict[int, int]:
+    """The passes at work on these segments."""
+    rows = hotpath.fetch(
+        "SELECT segment_id, id FROM crm_segmentrun WHERE segment_id = ANY(%s::bigint[]) AND status = 'running'",
+        [list(segment_ids)],
+    )
+    return dict(rows)
+
+
+def _mark(run_id: int, roots: Iterable[int]) -> None:
+    """Somebody looks at these people while a pass is at work: what it found of them before counts no more. Marks are
+    rows under the negative number of the pass, so that they never wait for those that the pass itself writes."""
+    hotpath.fetch(
+        "INSERT INTO crm_segmentdifference (run_id, profile_id) SELECT %s, unnest(%s::bigint[])"
+        " ON CONFLICT DO NOTHING RETURNING 1",
+        [-run_id, sorted(roots)],
+    )
 
 
 class _People:
@@ -297,13 +357,20 @@ def _by_hand(
         change.left = {root for root, members in sets.items() if held.keys() & set(members)}
         SegmentMembership.objects.filter(segment_id=segment_id, profile_id__in=gone).delete()
         rows = -len(gone)
-    _count(segment_id, entered=len(change.entered), left=len(change.left), rows=rows, now=at.now)
+    _tell(one, change, order, rows=rows, at=at, actor=actor, quiet=quiet)
+    return change
+
+
+def _tell(
+    one: Followed, change: Change, order: Sequence[Followed], *, rows: int, at: Moment, actor: Actor, quiet: bool
+) -> None:  # fmt: skip
+    """What follows a change: the size, the touchpoints, and the segments that ask about this one."""
+    _count(one.id, entered=len(change.entered), left=len(change.left), rows=rows, now=at.now)
     if not quiet:
-        announce(segment_id, key=one.key, change=change, actor=actor, now=at.now)
+        announce(one.id, key=one.key, change=change, actor=actor, now=at.now)
     dependents = {other.id: set(change.people) for other in order if one.key in other.asks and change.people}
     if dependents:
         settle(dependents, at=at, actor=actor, quiet=quiet)
-    return change
 
 
 def forget(profile_ids: Sequence[int], *, now: datetime) -> int:

@@ -1,9 +1,10 @@
 """Passes over everybody: what a rule says of all people, set against the rows there are.
 
 A pass asks the rule once, in one read-only statement, and keeps the difference as rows; then it works the difference
-off in chunks, each of them asked again under the lock of the segment, so that what happened meanwhile wins. A pass
-that was killed goes on where it stood; two passes of one segment at once are impossible, and one pass at a time runs
-in the whole installation, so that the workers stay free for what is urgent.
+off in chunks under the lock of the segment. Whoever follows events while a pass is at work marks the people it looks
+at; those, and merged people, are asked about again, so that what happened meanwhile wins. A pass that was killed goes
+on where it stood; two passes of one segment at once are impossible, and one pass at a time runs in the whole
+installation, so that the workers stay free for what is urgent.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ TASK: Final = "crm.segment_passes"
 NIGHTLY_JOB: Final = "crm.segment_nightly"
 OPEN: Final = (RunStatus.WAITING, RunStatus.RUNNING)
 CHUNK: Final = 5000
+# Of a pass that tells nobody, and of people who need not be asked about again.
+QUIET_CHUNK: Final = 25_000
 MOST_CLAIMS: Final = 5
 LEASE_SECONDS: Final = 360
 WORK_SECONDS: Final = 60
@@ -207,6 +210,10 @@ def whole_population() -> None:
 def _evaluate(run: SegmentRun, claimed: Claimed, *, now: datetime) -> None:
     """Find the difference between the rule and the rows, and keep it."""
     asked = statement(run.segment, now=now)
+    with transaction.atomic():
+        # Whoever holds the lock now has committed before the rule is asked; whoever gets it later sees this pass at
+        # work and leaves a mark.
+        segment_members.lock([run.segment_id])
     with transaction.atomic(), connection.cursor() as cursor:
         whole_population()
         cursor.execute("DROP TABLE IF EXISTS pg_temp.segment_pass")
@@ -232,7 +239,7 @@ def _apply(run: SegmentRun, claimed: Claimed, *, now: datetime) -> bool:
     ids = list(
         SegmentDifference.objects.filter(run_id=run.pk)
         .order_by("profile_id")
-        .values_list("profile_id", flat=True)[:CHUNK]
+        .values_list("profile_id", flat=True)[: QUIET_CHUNK if run.is_quiet else CHUNK]
     )
     if not ids:
         return False
@@ -243,18 +250,31 @@ def _apply(run: SegmentRun, claimed: Claimed, *, now: datetime) -> bool:
         if run.segment.status == SegmentStatus.ARCHIVED:
             entered, left = 0, _clear(run.segment_id, ids, now=now)
         else:
-            at = compiler.moment(now=now)
-            initial = run.cause == SegmentRunCause.ACTIVATED
-            changes = segment_members.settle(
-                {run.segment_id: set(ids)}, at=at, actor=ACTOR, quiet=run.is_quiet, initial=initial
-            )
-            own = changes.get(run.segment_id, segment_members.Change())
+            ids, own = _work_off(run, ids, now=now)
             entered, left = len(own.entered), len(own.left)
         SegmentDifference.objects.filter(run_id=run.pk, profile_id__in=ids).delete()
         SegmentRun.objects.filter(pk=run.pk).update(
             claims=0, done=F("done") + len(ids), entered=F("entered") + entered, left=F("left") + left
         )
     return True
+
+
+def _work_off(run: SegmentRun, ids: list[int], *, now: datetime) -> tuple[list[int], segment_members.Change]:
+    """Make it true for these people, or as many of them as one transaction should ask about. Returns whom, and who
+    entered and left."""
+    at = compiler.moment(now=now)
+    initial = run.cause == SegmentRunCause.ACTIVATED
+    segment_members.lock_all(run.segment_id)
+    known = segment_members.unmarked(run.pk, ids)
+    asked = [profile_id for profile_id in ids if profile_id not in known][:CHUNK]
+    own = segment_members.turn(run.segment_id, known, at=at, actor=ACTOR, quiet=run.is_quiet, initial=initial)
+    changes = segment_members.settle(
+        {run.segment_id: set(asked)}, at=at, actor=ACTOR, quiet=run.is_quiet, initial=initial
+    )
+    again = changes.get(run.segment_id, segment_members.Change())
+    own.entered |= again.entered
+    own.left |= again.left
+    return [*known, *asked], own
 
 
 def _clear(segment_id: int, ids: list[int], *, now: datetime) -> int:
@@ -282,7 +302,7 @@ def _complete(run: SegmentRun, claimed: Claimed, *, now: datetime) -> None:
 
 
 def _finish(run_id: int, status: str, *, now: datetime, error: str = "") -> None:
-    SegmentDifference.objects.filter(run_id=run_id).delete()
+    SegmentDifference.objects.filter(run_id__in=(run_id, -run_id)).delete()
     SegmentRun.objects.filter(pk=run_id, status__in=OPEN).update(
         status=status, finished_at=now, error=error[:300], lease_until=None, claim_token=None
     )
