@@ -230,7 +230,10 @@ class SegmentRun(models.Model):
 
 
 class SegmentDifference(models.Model):
-    """Somebody whose membership a pass found to differ from the rule; gone when that was looked at."""
+    """Somebody whose membership a pass found to differ from the rule; gone when that was looked at.
+
+    Under the negative number of a pass: somebody who was looked at while it was at work, for another reason.
+    """
 
     pk = models.CompositePrimaryKey("run_id", "profile_id")
     run_id = models.BigIntegerField()
