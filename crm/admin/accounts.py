@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from crm.kernel import clock
-from crm.kernel.admin import ServiceAdmin, call_service
+from crm.kernel.admin import call_service
+from crm.kernel.errors import Invalid
+from crm.kernel.pages import PageAdmin
 from crm.models import Account
 from crm.readable import text as readable
 from crm.selectors import accounts as account_reads
@@ -23,8 +22,14 @@ from crm.services import accounts
 
 
 @admin.register(Account)
-class AccountAdmin(ServiceAdmin):
+class AccountAdmin(PageAdmin):
     """Companies and teams."""
+
+    page_template = "crm/admin/account.html"
+    add_permission = "crm.add_account"
+    page_actions = {
+        name: ("crm.change_account", name) for name in ("save", "add_person", "remove_person", "roll_up")
+    }
 
     list_display = (
         "shown_name",
@@ -59,44 +64,20 @@ class AccountAdmin(ServiceAdmin):
         """By words of the index."""
         return account_reads.search(search_term, within=queryset), False
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Who may make accounts."""
-        return request.user.has_perm("crm.add_account")
+    # -- pages
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+    def add_page(self, request: HttpRequest) -> HttpResponse:
         """A new account by hand."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
         if request.method == "POST":
             row = self._save(request, request.POST.get("group_id", ""))
             if row is not None:
-                return HttpResponseRedirect(reverse("admin:crm_account_change", args=[row.pk]))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("A new account"),
-            "typed": request.POST,
-        }
-        return TemplateResponse(request, "crm/admin/account_add.html", context)
+                return HttpResponseRedirect(self.page_url(row.pk))
+        context = {"title": _("A new account"), "typed": request.POST}
+        return self.render(request, "crm/admin/account_add.html", context)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
-        """The page of an account, and what its buttons do."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        if not object_id.isdecimal() or len(object_id) > 18:
-            raise Http404
-        row = self.get_queryset(request).filter(pk=int(object_id)).first()
-        if row is None:
-            raise Http404
-        if request.method == "POST":
-            return self._act(request, row)
-        now = clock.now()
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": str(row),
+    def page_context(self, request: HttpRequest, row: Account) -> dict[str, Any]:
+        """Figures, people, what is known, and the newest of their touchpoints."""
+        return {
             "account": row,
             "orders": account_reads.orders(row),
             "figures": account_reads.figures(row),
@@ -108,41 +89,45 @@ class AccountAdmin(ServiceAdmin):
             "actors": names_of_actors.names(
                 held["by"] for held in row.value_sources.values() if isinstance(held, dict) and "by" in held
             ),
-            "items": account_reads.timeline_of(row.pk, now=now),
+            "items": account_reads.timeline_of(row.pk, now=clock.now()),
             "days": account_reads.TIMELINE_DAYS,
-            "may_change": request.user.has_perm("crm.change_account"),
         }
-        return TemplateResponse(request, "crm/admin/account.html", context)
 
-    def _act(self, request: HttpRequest, row: Account) -> HttpResponse:
-        if not request.user.has_perm("crm.change_account"):
-            raise PermissionDenied
-        action = request.POST.get("action", "")
-        if action == "save":
-            self._save(request, row.group_id)
-        elif action == "add_person":
-            hits = people_search.people(request.POST.get("person", ""), limit=2)
-            if len(hits) == 1:
-                call_service(
-                    request, _("They belong to this account now."), accounts.add_person, row.pk,
-                    profile_id=hits[0].profile_id, role=request.POST.get("role", "").strip(),
-                )  # fmt: skip
-            else:
-                text = _("More than one person fits; give an e-mail, a phone number or #number.")
-                messages.error(request, text if hits else _("Nobody found. Try an e-mail address or an ID."))
-        elif action == "remove_person":
-            text = request.POST.get("profile", "")
-            if not text.isdecimal() or len(text) > 18:
-                raise Http404
-            call_service(
-                request, _("They do not belong to this account any more."), accounts.remove_person, row.pk,
-                profile_id=int(text),
-            )  # fmt: skip
-        elif action == "roll_up":
-            accounts.roll_up([row.pk], now=clock.now())
-        else:
+    # -- buttons
+
+    def save(self, request: HttpRequest, row: Account) -> None:
+        """Another name or domain."""
+        self._save(request, row.group_id)
+
+    def add_person(self, request: HttpRequest, row: Account) -> str:
+        """Somebody belongs to it. Raises Invalid when it is not clear who."""
+        hits = people_search.people(request.POST.get("person", ""), limit=2)
+        if len(hits) != 1:
+            raise Invalid(
+                _("More than one person fits; give an e-mail, a phone number or #number.")
+                if hits
+                else _("Nobody found. Try an e-mail address or an ID."),
+                code="unclear_person",
+                field="person",
+            )
+        self.call(
+            request, accounts.add_person, row.pk, profile_id=hits[0].profile_id,
+            role=request.POST.get("role", "").strip(),
+        )  # fmt: skip
+        return _("They belong to this account now.")
+
+    def remove_person(self, request: HttpRequest, row: Account) -> str:
+        """Somebody does not belong to it any more."""
+        text = request.POST.get("profile", "")
+        if not text.isdecimal() or len(text) > 18:
             raise Http404
-        return HttpResponseRedirect(reverse("admin:crm_account_change", args=[row.pk]))
+        self.call(request, accounts.remove_person, row.pk, profile_id=int(text))
+        return _("They do not belong to this account any more.")
+
+    def roll_up(self, request: HttpRequest, row: Account) -> str:
+        """Count its figures now."""
+        accounts.roll_up([row.pk], now=clock.now())
+        return _("Counted.")
 
     def _save(self, request: HttpRequest, group_id: str) -> Account | None:
         values = {name: request.POST.get(name, "").strip() for name in ("name", "domain")}

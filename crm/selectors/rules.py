@@ -118,6 +118,14 @@ def phone(text: str, *, region: str) -> str | None:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
+def national(number: str) -> str:
+    """The digits of an E.164 number without the code of its country; all of them when it is no number."""
+    try:
+        return str(phonenumbers.parse(number, None).national_number)
+    except phonenumbers.NumberParseException:
+        return number.lstrip("+")
+
+
 def phone_prefix() -> str:
     """What numbers of the organisation's own region begin with in E.164, such as +86; empty without a region."""
     code = phonenumbers.country_code_for_region(knobs.get("crm.phone_region") or "")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils.translation import gettext_lazy as _
 
 from crm import privacy_registry
@@ -22,19 +22,20 @@ from crm.models import (
     ConsentRequest,
     ContactChoice,
     ContactPoint,
-    Export,
-    ExportPart,
     Identity,
     MergeRecord,
     MergeSuggestion,
     PressureReservation,
+    Profile,
     ProfileLink,
     ProfileNote,
     PurchaseSummary,
 )
 from crm.privacy_registry import Subject
+from crm.selectors import rules
+from crm.services import exports as list_files
 from crm.services import import_work, person_exports, segment_members
-from crm.states import ConsentRequestStatus, FileStatus, SuggestionStatus
+from crm.states import ConsentRequestStatus, SuggestionStatus
 
 
 def matching(values: Sequence[str]) -> list[str]:
@@ -237,24 +238,39 @@ def samples(subject: Subject, *, now: datetime) -> int:
 
 @privacy_registry.eraser("crm.rejects", label=_("Rejected rows of lists"), early=True, order=17)
 def rejects(subject: Subject, *, now: datetime) -> int:
-    """What stood in a row that could not be read; which row and why stays."""
+    """What stood in a row that could not be read; which row and why stays. Examples of runs go as well, and the files
+    in which these rows stood."""
     if not subject.values:
         return 0
+    written = [value.lower() for value in (*subject.values, *_escaped(subject.values))]
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE crm_importreject SET excerpt = '' WHERE excerpt LIKE ANY(%s)", [matching(subject.values)]
+            "UPDATE crm_importreject SET excerpt = '' WHERE lower(excerpt) LIKE ANY(%(texts)s)"
+            " OR regexp_replace(excerpt, '[^0-9]', '', 'g') LIKE ANY(%(numbers)s) RETURNING run_id",
+            {"texts": matching(written), "numbers": matching(_numbers(subject.values))},
         )
-        return cursor.rowcount
+        emptied = [run_id for (run_id,) in cursor.fetchall()]
+    return len(emptied) + import_work.forget_texts(matching(written), runs=emptied, now=now)
+
+
+def _numbers(values: Sequence[str]) -> list[str]:
+    """Phone numbers as somebody may have written them in a list: without the code of the country, digits alone."""
+    phones = [value for value in values if value.startswith("+") and value[1:].isdigit()]
+    return [rules.national(value) for value in phones]
 
 
 @privacy_registry.eraser("crm.list_exports", label=_("Exported lists"), early=True, order=18)
 def list_exports(subject: Subject, *, now: datetime) -> int:
-    """Lists that lie ready may hold the person: they go, and can be made again without them."""
-    ready = list(Export.objects.filter(status=FileStatus.READY).values_list("pk", flat=True))
-    if not ready:
-        return 0
-    ExportPart.objects.filter(export_id__in=ready).delete()
-    return Export.objects.filter(pk__in=ready, status=FileStatus.READY).update(status=FileStatus.EXPIRED)
+    """Lists that lie ready may hold the person: they go, and can be made again without them. One that is being written
+    is begun anew, and who writes on it has lost it."""
+    return list_files.forget_everybody()
+
+
+@privacy_registry.eraser("crm.late_list_exports", label=_("Exported lists"), order=6)
+def late_list_exports(profile_ids: Sequence[int], *, limit: int, now: datetime) -> int:
+    """Lists that were asked for and read in the very moment in which the tombstone was set."""
+    erased = Profile.objects.filter(pk__in=list(profile_ids)).aggregate(at=Max("erased_at"))["at"]
+    return list_files.forget_around(erased) if erased is not None else 0
 
 
 @privacy_registry.eraser("crm.import_files", label=_("Files of lists they came in with"), order=5)

@@ -35,6 +35,7 @@ MOST_COLUMNS: Final = 60
 LEASE_SECONDS: Final = 360
 # Also behind blanks, and as full-width signs.
 FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n", "|")
+RACE: Final = timedelta(minutes=2)
 MARK: Final = "\ufeff"  # spreadsheets read UTF-8 by it
 
 
@@ -255,6 +256,36 @@ def expire(*, now: datetime) -> int:
             status=FileStatus.EXPIRED, lease_until=None, claim_token=None
         )
     return len(over)
+
+
+def forget_everybody() -> int:
+    """Somebody is erased, in this transaction: no file that was read before may be had after it. Ready ones expire;
+    one that is being written begins anew, without its parts: whoever writes on it finds that it is theirs no more."""
+    rows = Export.objects.filter(status__in=(FileStatus.WAITING, FileStatus.RUNNING, FileStatus.READY))
+    # The locks first: a part that is committed while we wait is deleted with the others.
+    held = dict(rows.select_for_update().order_by("pk").values_list("pk", "status"))
+    ready = [pk for pk, status in held.items() if status == FileStatus.READY]
+    begun = [pk for pk in held if pk not in ready]
+    ExportPart.objects.filter(export_id__in=list(held)).delete()
+    Export.objects.filter(pk__in=ready).update(status=FileStatus.EXPIRED)
+    Export.objects.filter(pk__in=begun).update(
+        status=FileStatus.WAITING, position=0, row_count=0, byte_count=0, lease_until=None, claim_token=None
+    )
+    return len(held)
+
+
+def forget_around(moment: datetime) -> int:
+    """Files that were asked for while an erasure was on its way to its commit: `forget_everybody` could not see them,
+    and they could not see the tombstone. They expire, once."""
+    asked = Export.objects.filter(
+        created_at__range=(moment - RACE, moment + RACE), status__in=(FileStatus.RUNNING, FileStatus.READY)
+    )
+    with transaction.atomic():
+        held = list(asked.select_for_update().order_by("pk").values_list("pk", flat=True))
+        ExportPart.objects.filter(export_id__in=held).delete()
+        return Export.objects.filter(pk__in=held).update(
+            status=FileStatus.EXPIRED, lease_until=None, claim_token=None
+        )
 
 
 def is_due() -> bool:

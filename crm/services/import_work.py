@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import islice
@@ -120,17 +120,34 @@ def forget_people(profile_ids: list[int], *, now: datetime) -> int:
     return number
 
 
-def _forget(run: ImportRun, *, now: datetime) -> None:
-    import_files.remove(run.public_id)
+def forget_texts(patterns: Sequence[str], *, runs: Sequence[int], now: datetime) -> int:
+    """Somebody is erased whose words (small letters, as patterns) stand in examples or first rows of a run, or in a
+    rejected row of `runs`: those go, and the file, unless somebody is at work on it. Returns how many runs."""
+    rows = hotpath.fetch(
+        "SELECT id FROM crm_importrun WHERE id = ANY(%s) OR lower(shape::text) LIKE ANY(%s)"
+        " OR lower(report::text) LIKE ANY(%s) OR lower(counters::text) LIKE ANY(%s)",
+        [list(runs), list(patterns), list(patterns), list(patterns)],
+    )
+    for run in ImportRun.objects.filter(pk__in=[run_id for (run_id,) in rows]).order_by("pk"):
+        _forget(run, now=now, keep_file=run.status in (*WORKING, ImportStatus.PAUSED))
+    return len(rows)
+
+
+def _forget(run: ImportRun, *, now: datetime, keep_file: bool = False) -> None:
+    if not keep_file:
+        import_files.remove(run.public_id)
     with transaction.atomic():
-        ImportReject.objects.filter(run=run).delete()
+        if not keep_file:
+            ImportReject.objects.filter(run=run).delete()
         run.report.pop("examples", None)
         run.counters.pop("examples", None)
         run.shape["sample"] = []
         ImportRun.objects.filter(pk=run.pk).update(
-            report=run.report, counters=run.counters, shape=run.shape, file_removed_at=now
-        )
-        actionlog.write(ACTOR, "crm.import.file_removed", run, now=now)
+            report=run.report, counters=run.counters, shape=run.shape,
+            file_removed_at=run.file_removed_at if keep_file else run.file_removed_at or now,
+        )  # fmt: skip
+        if not keep_file and run.file_removed_at is None:
+            actionlog.write(ACTOR, "crm.import.file_removed", run, now=now)
 
 
 def _claim(run_id: int) -> ImportRun | None:

@@ -143,9 +143,23 @@ def find(public_id: Any, *, actor: Actor) -> PersonExport:
 
 
 def tidy(*, now: datetime) -> int:
-    """Delete files past their time. Returns how many."""
+    """Delete files past their time, and those that nobody knows of: a worker was killed between writing and settling,
+    perhaps while its person was erased. Returns how many."""
     due = PersonExport.objects.filter(expires_at__lte=now).exclude(status=ExportStatus.EXPIRED)
-    return sum(_expire(row) for row in due[:500])
+    return sum(_expire(row) for row in due[:500]) + _sweep_orphans(now=now)
+
+
+def _sweep_orphans(*, now: datetime) -> int:
+    if not default_storage.exists(FOLDER):
+        return 0
+    _folders, files = default_storage.listdir(FOLDER)
+    names = {f"{FOLDER}/{name}" for name in files if name.endswith(".zip")}
+    known = PersonExport.objects.filter(file_name__in=names).values_list("file_name", flat=True)
+    # Who still holds the claim may be about to settle.
+    late = [name for name in names - set(known) if default_storage.get_modified_time(name) < now - LEASE]
+    for name in late:
+        default_storage.delete(name)
+    return len(late)
 
 
 def forget(profile_ids: list[int]) -> int:

@@ -11,10 +11,12 @@ import io
 import json
 import logging
 import zipfile
+import zlib
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -24,17 +26,21 @@ from django.db import connection
 from django.test import Client
 
 from crm.kernel import actors, clock, jobs, reactions
-from crm.models import Erasure, Suppression
+from crm.models import Erasure, Export, ExportPart, Suppression
 from crm.selectors import profiles as people
 from crm.services import (
     choices,
     consents,
     corrections,
     erasure,
+    exports,
+    import_work,
+    imports,
     merges,
     notes,
     person_exports,
     reservations,
+    segments,
     sources,
 )
 from crm.states import ErasureStatus
@@ -62,6 +68,8 @@ CANARIES = {
 def quiet(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
     monkeypatch.setattr(jobs, "_send", lambda name, ids: None)
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.DATA_DIR = tmp_path / "data"
+    settings.DATA_DIR.mkdir()
 
 
 def post(path: str, body: Any, *, write_key: str) -> Any:
@@ -148,10 +156,70 @@ def canary_lives() -> int:
     person_exports.request(first, language="zh-hans", actor=STAFF, now=now)
     while person_exports.prepare(now=now):
         pass
+    lists_and_files(now=now)
     client = Client()
     client.get(f"{inbox.link(first).removeprefix('http://localhost:8000')}data/")
     react()
     return first
+
+
+def lists_and_files(*, now: Any) -> None:
+    """A list that brought them with a row nobody could read, one that lies there as a draft, an exported list that is
+    ready, and one that is being written."""
+    text = (
+        "email,name,birthday\n"
+        f"{CANARIES['email']},{CANARIES['name']},{CANARIES['token']}\n"
+        f"not an address,139 1234 5678 {CANARIES['chinese']},\n"
+        f"{CANARIES['second']} (139-1234-5678),x,\n"
+    )
+    for name in ("came.csv", "draft.csv"):
+        run = imports.upload(
+            name, [f"{text}{name}@cage.example,,\n".encode()], kind="contacts", actor=STAFF, now=now
+        )
+        if name == "draft.csv":
+            continue
+        imports.set_mapping(run.pk, mapping=run.mapping, actor=STAFF, now=now)
+        imports.describe(
+            run.pk,
+            source="Bird fair",
+            tie_strength="weak",
+            consent={"given": False},
+            options={},
+            actor=STAFF,
+            now=now,
+        )
+        for step in (imports.check, imports.start):
+            step(run.pk, actor=STAFF, now=now)
+            while import_work.work(run.pk, now=now):
+                pass
+        run.refresh_from_db()
+        assert run.status == "done" and run.counters["rejected"] == 2
+    everybody = segments.create("Everybody", actor=SYSTEM, now=now)
+    segments.add_members(
+        everybody.pk,
+        profile_ids=people.owners("email", CANARIES["email"]),
+        actor=SYSTEM,
+        now=now,
+        announce=False,
+    )
+    for title in ("ready", "half"):
+        exports.request(
+            "crm.segment", str(everybody.pk), title=title, columns=["display_name", "email"], language="en",
+            actor=STAFF, now=now,
+        )  # fmt: skip
+        exports.work(now=now)
+    half = Export.objects.get(title="half")
+    Export.objects.filter(pk=half.pk).update(status="running", finished_at=None, claim_token=uuid4())
+
+
+def files_of_lists() -> list[Path]:
+    return [path for path in (Path(django_settings.DATA_DIR) / "imports").rglob("*") if path.is_file()]
+
+
+def exported() -> str:
+    return "".join(
+        zlib.decompress(bytes(body)).decode() for body in ExportPart.objects.values_list("body", flat=True)
+    )
 
 
 def voices(profile_id: int, *, now: Any) -> None:
@@ -250,11 +318,12 @@ def test_an_erased_person_is_found_nowhere(caplog: pytest.LogCaptureFixture, set
         "crm_profile", "crm_identity", "crm_contactpoint", "crm_consentrecord", "crm_pressurereservation",
         "crm_mergerecord",
         "crm_profilenote", "lifecycle_outboundmessage", "voc_feedback", "voc_ticket", "voc_ticketevent",
-        "members_pointsentry", "crm_ingestionwarning",
+        "members_pointsentry", "crm_ingestionwarning", "crm_importreject", "crm_importrun",
     } <= tables  # fmt: skip
     assert any(table.startswith("crm_touchpoint_y") for table in tables)
     files = [path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file()]
     assert len(files) == 1
+    assert len(files_of_lists()) == 2 and exported().count(CANARIES["email"]) == 2
     row = erasure.request(root, actor=STAFF, needs_approval=False, now=clock.now())
     caplog.clear()
     while erasure.work(now=clock.now()):
@@ -264,6 +333,13 @@ def test_an_erased_person_is_found_nowhere(caplog: pytest.LogCaptureFixture, set
     assert row.status == ErasureStatus.DONE
     assert hits(CANARIES) == set()
     assert [path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file()] == []
+    assert files_of_lists() == [] and exported() == ""
+    assert dict(Export.objects.values_list("title", "status")) == {"ready": "expired", "half": "waiting"}
+    # What was being written is written anew, of those who are left.
+    while exports.work(now=clock.now()):
+        pass
+    assert Export.objects.get(title="half").status == "ready"
+    assert [name for name, text in CANARIES.items() if text in exported()] == []
     logged = caplog.text
     assert [name for name, text in CANARIES.items() if text in logged] == []
     store = redis.Redis.from_url(django_settings.REDIS_URL)
