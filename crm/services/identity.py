@@ -21,6 +21,7 @@ from crm.services import hotpath, retry, suggestions
 from crm.states import Trust
 
 MAKING_LOCK = 0x52454E03
+MOST_ROUNDS = 50  # of looking and locking anew, before the whole batch starts again
 Identifier = tuple[str, str]
 
 
@@ -78,6 +79,7 @@ class _Plan:
     warnings: list[tuple[int, str, str]]
     suggestions: dict[tuple[int, int], str]
     needs: set[int]
+    beside_others: bool = False  # the lock of those who make people is held
 
 
 def resolve(
@@ -87,20 +89,28 @@ def resolve(
     wanted = sorted({identifier for claim in claims for identifier in claim.identifiers})
     state = _look_up(wanted)
     plan = _simulate(claims, state, trust=trust, locked=frozenset())
-    locked: set[int] = set()
+    needed: set[int] = set()
+    if plan.needs:
+        _make_beside_others()  # before any person: whoever takes turns holds this lock and then asks for people
+    rounds = 0
     while plan.needs:
+        rounds += 1
+        if rounds > MOST_ROUNDS:
+            raise retry.Raced
         # Something beyond reading is to be done to live people: lock them, in id order, and look again. Whoever must
-        # be locked in addition then is locked from the start, with the others, never on top of them.
-        locked |= plan.needs
+        # be locked in addition then is locked from the start, with the others, never on top of them. So is everybody
+        # else of the batch: those whose span moves are locked anyway, after their identifiers were written.
+        needed |= plan.needs
         savepoint = transaction.savepoint()
-        _lock(sorted(locked))
+        locked = _lock(sorted(needed | {holder.person.id for holder in state.values() if holder.person.id}))
         state = _look_up(wanted)
-        _count(state, locked)
-        plan = _simulate(claims, state, trust=trust, locked=frozenset(locked))
+        _count(state, needed)
+        plan = _simulate(claims, state, trust=trust, locked=locked & needed)
         if plan.needs:
             transaction.savepoint_rollback(savepoint)
         else:
             transaction.savepoint_commit(savepoint)
+            plan.beside_others = True
     return _apply(claims, plan, source_id=source_id, actor=actor, now=now)
 
 
@@ -130,8 +140,14 @@ def _look_up(wanted: list[Identifier]) -> dict[Identifier, Holder]:
     return state
 
 
-def _lock(ids: list[int]) -> None:
-    hotpath.fetch("SELECT id FROM crm_profile WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", [ids])
+def _lock(ids: list[int]) -> frozenset[int]:
+    """Lock those who are still roots; returns them. A merge that holds the root writes to who was merged into it, so
+    nobody may hold one of those and ask for the root."""
+    rows = hotpath.fetch(
+        "SELECT id FROM crm_profile WHERE id = ANY(%s) AND merged_into_id IS NULL ORDER BY id FOR NO KEY UPDATE",
+        [ids],
+    )
+    return frozenset(row[0] for row in rows)
 
 
 def _count(state: dict[Identifier, Holder], roots: set[int]) -> None:
@@ -349,8 +365,13 @@ def take_turns() -> None:
     hotpath.fetch("SELECT pg_advisory_xact_lock(%s)", [MAKING_LOCK])
 
 
-def _write(plan: _Plan, *, source_id: int | None, now: datetime, result: Resolution) -> None:
+def _make_beside_others() -> None:
     hotpath.fetch("SELECT pg_advisory_xact_lock_shared(%s)", [MAKING_LOCK])
+
+
+def _write(plan: _Plan, *, source_id: int | None, now: datetime, result: Resolution) -> None:
+    if not plan.beside_others:
+        _make_beside_others()
     new: list[Person] = []
     position: dict[int, int] = {}
     pairs = sorted(plan.attached)

@@ -79,18 +79,21 @@ def lock_roots(ids: Iterable[int], *, wide: bool = False) -> dict[int, Profile]:
         raise transaction.TransactionManagementError("lock_roots holds its locks only inside a transaction")
     wanted = sorted(set(ids))
     root_of = _roots(wanted)
-    while True:
+    for _round in range(identity.MOST_ROUNDS):
         savepoint = transaction.savepoint()
         rows = Profile.objects.select_for_update(no_key=True)
         if not wide:
             rows = rows.defer("traits", "value_sources", "search_tokens")
-        locked = {row.pk: row for row in rows.filter(pk__any=set(root_of.values())).order_by("pk")}
+        # Who was merged meanwhile is not held: the merge holds their root and writes to them.
+        asked = set(root_of.values())
+        locked = {row.pk: row for row in rows.filter(pk__any=asked, merged_into=None).order_by("pk")}
         found = _roots(wanted)
-        if found == root_of:
+        if found == root_of and locked.keys() == asked:
             transaction.savepoint_commit(savepoint)
             return {profile_id: locked[root_id] for profile_id, root_id in root_of.items()}
         transaction.savepoint_rollback(savepoint)
         root_of = found
+    raise retry.Raced
 
 
 def _roots(ids: list[int]) -> dict[int, int]:
