@@ -31,13 +31,24 @@ knobs.register(
 knobs.register(
     "lifecycle.send_tasks",
     type=int,
-    default=3,
+    default=2,
     minimum=1,
     maximum=32,
     unit=_("tasks"),
     label=_("Sending tasks at once"),
+    help=_("How many tasks send a large number of messages side by side; the other workers stay free."),
+)
+knobs.register(
+    "lifecycle.connections_per_task",
+    type=int,
+    default=2,
+    minimum=1,
+    maximum=16,
+    unit=_("connections"),
+    label=_("Connections of a sending task"),
     help=_(
-        "How many tasks are woken for a large number of messages; each opens one connection to the mail server."
+        "Each sending task opens so many connections to the mail server and has one e-mail under way on each. Should "
+        "a worker be killed, that many e-mails of it are in doubt at most."
     ),
 )
 knobs.register(

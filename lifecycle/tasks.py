@@ -1,10 +1,11 @@
 """Celery entry points of lifecycle."""
 
 import time
+from contextlib import ExitStack
 
 from celery import shared_task
 
-from crm.kernel import clock, jobs
+from crm.kernel import clock, jobs, knobs
 from lifecycle.services import enrolments, messages
 from lifecycle.services.mailer import Mailer
 
@@ -16,9 +17,11 @@ def deliver(shard: int = 0) -> None:
     """Send what is due until nothing is left or a minute has passed. Shards are workers side by side."""
     jobs.awake(messages.TASK, shard=shard)
     started = time.monotonic()
-    with Mailer() as mailer:
+    with ExitStack() as stack:
+        connections = knobs.get("lifecycle.connections_per_task")
+        mailers = [stack.enter_context(Mailer()) for _number in range(connections)]
         while True:
-            done = messages.deliver(now=clock.now(), mailer=mailer)
+            done = messages.deliver(now=clock.now(), mailers=mailers)
             if not done.claimed:
                 return
             if jobs.is_stopping() or time.monotonic() - started > WORK_SECONDS:

@@ -80,6 +80,6 @@ def settle(company: Company, at: datetime) -> None:
             names = PendingReaction.objects.order_by().values_list("receiver", flat=True).distinct()
             handled = sum(reactions.run(name, now=at).claimed for name in sorted(names))
             moved = enrolments.advance(now=at).claimed
-            sent = messages.deliver(now=at, mailer=company.mailer).claimed
+            sent = messages.deliver(now=at, mailers=[company.mailer]).claimed
             if not handled + moved + sent:
                 return

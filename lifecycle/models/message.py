@@ -1,7 +1,8 @@
 """The outbox: one decision record per (kind, person, subject key), and what each channel did with it.
 
-A run (SendRun) holds the lease over a batch of deliveries and points at the one that is being handed over right
-now. Moving that pointer is the only write per e-mail, so a crash leaves at most one delivery in doubt per run.
+A run (SendRun) holds the lease over a batch of deliveries and points at those that are being handed over right
+now, one per connection. Moving that pointer is the only write meanwhile, so a crash leaves at most one delivery in
+doubt per connection.
 """
 
 from __future__ import annotations
@@ -104,14 +105,15 @@ class SendRun(models.Model):
     """One task that decides a batch of messages and hands over their deliveries in the order of their position.
 
     `undecided` are the messages it is about to decide; empty once it has. Positions below `position` are done; with
-    `in_flight`, the delivery at `position` was being handed over when this row was last written; those above were
-    not touched. Deleted when the run has settled all of them.
+    `in_flight`, the `abreast` deliveries from `position` on were being handed over when this row was last written,
+    each over a connection of its own; those above were not touched. Deleted when the run has settled all of them.
     """
 
     token = models.UUIDField(_("token"), primary_key=True, default=uuid.uuid4)
     undecided = ArrayField(models.BigIntegerField(), verbose_name=_("undecided"), default=list, blank=True)
     position = models.IntegerField(_("position"), default=0)
     in_flight = models.BooleanField(_("in flight"), default=False)
+    abreast = models.PositiveSmallIntegerField(_("side by side"), default=1, db_default=1)
     lease_until = models.DateTimeField(_("leased until"))
     started_at = models.DateTimeField(_("started"), db_default=Now())
 

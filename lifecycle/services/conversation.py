@@ -49,7 +49,7 @@ class Conversation:
                 break
         return replies
 
-    def hand_over(self, content: bytes, *, then: str | None) -> Reply:
+    def hand_over(self, content: bytes, *, then: str | None) -> None:
         """The content the server waits for, and with it the commands for the address that comes next, if any."""
         if b"\n." in content:  # the first line is a header
             content = content.replace(b"\n.", b"\n..")
@@ -58,6 +58,9 @@ class Conversation:
             self._announced = then
         else:
             self._socket.sendall(content + b".\r\n")
+
+    def verdict(self) -> Reply:
+        """What the server says of the content."""
         return self._reply()
 
     def abandon(self, *, waits_for_content: bool) -> None:

@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 ACTOR: Final = actors.system("lifecycle.deliver")
 MAX_CLAIMS: Final = 5
 TURNS: Final = 0x52454E11  # the advisory lock of claims
+STUCK_SHARE: Final = (
+    6  # a run whose pointer stood still for a sixth of its lease is no longer counted as at work
+)
 TEMPLATE_RETRY: Final = timedelta(minutes=30)
 CAPPED_CLASSES: Final = (MessageClass.MARKETING, MessageClass.CARE)
 
@@ -135,7 +138,8 @@ def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[
     """Begin a run with due messages that no other run holds; (id, profile id) of each.
 
     Nothing is written into the messages: a run that dies says by its list which ones it was about to decide. Claims
-    take turns, so no two runs ever list the same message. Lease clocks are the database's.
+    take turns, so no two runs ever list the same message, and while as many runs as there may be sending tasks are at
+    work nothing is claimed: they will come for it. Lease clocks are the database's.
     """
     with transaction.atomic():
         hotpath.fetch("SELECT pg_advisory_xact_lock(%s)", [TURNS])
@@ -145,6 +149,7 @@ def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[
                 SELECT id, profile_id FROM lifecycle_outboundmessage
                  WHERE decision IN ('queued', 'held') AND run_at <= %s AND (claims = 0) = %s
                    AND id <> ALL (ARRAY (SELECT unnest(undecided) FROM lifecycle_sendrun))
+                   AND %s > (SELECT count(*) FROM lifecycle_sendrun WHERE lease_until > clock_timestamp() + %s)
                  ORDER BY run_at, id LIMIT %s
             ), run AS (
                 INSERT INTO lifecycle_sendrun (token, undecided, position, in_flight, lease_until, started_at)
@@ -153,7 +158,15 @@ def _claim(*, token: uuid.UUID, now: datetime, limit: int, fresh: bool) -> list[
             )
             SELECT id, profile_id FROM due ORDER BY id
             """,
-            [now, fresh, limit, token, lease()],
+            [
+                now,
+                fresh,
+                knobs.get("lifecycle.send_tasks"),
+                lease() - lease() / STUCK_SHARE,
+                limit,
+                token,
+                lease(),
+            ],
         )
 
 

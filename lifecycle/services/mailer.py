@@ -58,6 +58,8 @@ class Mailer:
         self._sent = 0
         self._rests_until = 0.0
         self._from = mime.from_address()
+        self._ready: tuple[Envelope, bytes] | None = None
+        self._under_way: tuple[Envelope, Envelope | None, bool] | None = None
 
     def __enter__(self) -> Mailer:
         return self
@@ -71,18 +73,40 @@ class Mailer:
         `then` is the e-mail the caller is going to send next, if it knows: its commands may travel with this one's
         content. Its content does not, so nobody can have received it before it is sent.
         """
+        outcome = self.begin(envelope, then=then)
+        return self.finish() if outcome is None else outcome
+
+    def prepare(self, envelope: Envelope) -> None:
+        """Build the bytes of the e-mail that is handed over next, while there is something else to wait for."""
+        self._ready = (envelope, envelope.as_bytes()) if self._talk is not None else None
+
+    def begin(self, envelope: Envelope, *, then: Envelope | None = None) -> Outcome | None:
+        """The first half of `send`: the content is on its way and `finish` waits for the answer (None), or there is
+        an outcome already. Whoever has several mailers begins with all of them first."""
         if not mime.is_address(envelope.address):
             return Outcome(Answer.NO_SUCH_ADDRESS, "not an address")
         if time.monotonic() < self._rests_until:
             # the server is away: the caller goes on deciding, and does not wait for a time-out per batch
             return Outcome(Answer.UNREACHABLE, "resting")
         ahead = self._talk is not None and self._talk.runs_ahead
-        outcome = self._send(envelope, then)
-        if ahead and outcome.answer is Answer.UNREACHABLE:
-            # The server took the one before and hung up, as many do after so many messages: that is no absence.
-            self._rests_until = 0.0
-            outcome = self._send(envelope, then)
-        return outcome
+        self._under_way = (envelope, then, ahead)
+        return self._once_more(self._begin(envelope, then))
+
+    def finish(self) -> Outcome:
+        """The second half of `send`, after a `begin` that returned None."""
+        outcome = self._once_more(self._finish())
+        return self._finish() if outcome is None else outcome
+
+    def _once_more(self, outcome: Outcome | None) -> Outcome | None:
+        if outcome is None or outcome.answer is not Answer.UNREACHABLE or self._under_way is None:
+            return outcome
+        envelope, then, ahead = self._under_way
+        if not ahead:
+            return outcome
+        # The server took the one before and hung up, as many do after so many messages: that is no absence.
+        self._rests_until = 0.0
+        self._under_way = (envelope, then, False)
+        return self._begin(envelope, then)
 
     def close(self) -> None:
         """Say goodbye; a server that is gone already is no fault."""
@@ -91,10 +115,10 @@ class Mailer:
         if self._backend is not None:
             with suppress(OSError, smtplib.SMTPException):
                 self._backend.close()
-        self._backend = self._talk = None
+        self._backend = self._talk = self._ready = self._under_way = None
         self._sent = 0
 
-    def _send(self, envelope: Envelope, then: Envelope | None) -> Outcome:
+    def _begin(self, envelope: Envelope, then: Envelope | None) -> Outcome | None:
         try:
             self._open()
         except (OSError, smtplib.SMTPException) as error:
@@ -102,7 +126,7 @@ class Mailer:
             self._rests_until = time.monotonic() + REST_SECONDS
             return Outcome(Answer.UNREACHABLE, _describe(error))
         if self._talk is not None:
-            return self._send_raw(self._talk, envelope, then)
+            return self._begin_raw(self._talk, envelope, then)
         return self._send_message(envelope)
 
     def _open(self) -> None:
@@ -127,8 +151,9 @@ class Mailer:
         self._backend = self._talk = None
         self._sent = 0
 
-    def _send_raw(self, talk: Conversation, envelope: Envelope, then: Envelope | None) -> Outcome:
-        content = envelope.as_bytes()
+    def _begin_raw(self, talk: Conversation, envelope: Envelope, then: Envelope | None) -> Outcome | None:
+        ready = self._ready
+        content = ready[1] if ready is not None and ready[0] is envelope else envelope.as_bytes()
         if then is not None and (
             self._sent + 1 >= MESSAGES_PER_CONNECTION or not mime.is_address(then.address)
         ):
@@ -139,10 +164,19 @@ class Mailer:
             if any(code >= 400 for code, _text in replies):
                 return self._not_announced(talk, replies)
             handed_over = True
-            code, text = talk.hand_over(content, then=then.address if then else None)
+            talk.hand_over(content, then=then.address if then else None)
         except (OSError, smtplib.SMTPException) as error:
             self._forget()
             return Outcome(Answer.UNKNOWN if handed_over else Answer.UNREACHABLE, _describe(error))
+        return None
+
+    def _finish(self) -> Outcome:
+        assert self._talk is not None
+        try:
+            code, text = self._talk.verdict()
+        except (OSError, smtplib.SMTPException) as error:
+            self._forget()
+            return Outcome(Answer.UNKNOWN, _describe(error))
         self._sent += 1
         if code == 250:
             return SENT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -132,11 +133,12 @@ def wake(number: int) -> None:
         jobs.wake(TASK, shard=shard)
 
 
-def deliver(*, now: datetime, limit: int = BATCH, mailer: Mailer | None = None) -> DeliverResult:
+def deliver(*, now: datetime, limit: int = BATCH, mailers: Sequence[Mailer] = ()) -> DeliverResult:
     """Recover what crashed, then send one batch of what is due: second tries first, then new messages.
 
     Must not be called inside a transaction: claims, decisions and the fate of each e-mail are committed one by
-    one. A caller that loops passes one `mailer`, so that its connection is kept.
+    one. A caller that loops passes its `mailers`, so that their connections are kept; with several, as many e-mails
+    are on their way at once. Without any there is one, for this call.
     """
     if knobs.get("lifecycle.sending_paused"):
         return DeliverResult()
@@ -144,13 +146,8 @@ def deliver(*, now: datetime, limit: int = BATCH, mailer: Mailer | None = None) 
     batch = sending.claim_retries(now=now, limit=limit)
     if not batch.claimed:
         batch = deciding.decide(now=now, limit=limit)
-    own = mailer is None
-    mailer = mailer or Mailer()
-    try:
-        sent = sending.send(batch, mailer=mailer, now=now)
-    finally:
-        if own:
-            mailer.close()
+    with ExitStack() as own:
+        sent = sending.send(batch, mailers=mailers or [own.enter_context(Mailer())], now=now)
     counts = batch.counts
     return DeliverResult(
         claimed=batch.claimed,

@@ -1,9 +1,9 @@
-"""Handing over e-mail, outside every transaction, so that a crash leaves at most one message in doubt per task.
+"""Handing over e-mail, outside every transaction, so that a crash leaves at most one in doubt per connection.
 
-A run holds a lease over its deliveries and points at the one in flight. Before each e-mail the pointer moves on
-and is committed: one tiny write that settles the previous one and marks the next. After a crash, whoever finds
-the lease expired reads the pointer: what is behind it went out, what is ahead of it did not, and the one under
-it is a gap: logged, counted, and then up to the policy of its kind (again, or never).
+A run holds a lease over its deliveries and points at those in flight: as many as it has connections, one on each.
+Before they go the pointer moves on and is committed: one tiny write that settles the previous ones and marks the
+next. After a crash, whoever finds the lease expired reads the pointer: what is behind it went out, what is ahead of
+it did not, and what is under it are gaps: logged, counted, and then up to the policy of their kind (again, or never).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -55,8 +56,8 @@ class LeaseLost(Exception):
     """Somebody else has taken the run over: stop, and write nothing more."""
 
 
-def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
-    """Hand over the parcels of a batch one by one and settle them."""
+def send(batch: Batch, *, mailers: Sequence[Mailer], now: datetime) -> SendResult:
+    """Hand over the parcels of a batch, one per mailer at a time, and settle them."""
     result = SendResult()
     parcels, token = batch.parcels, batch.token
     if not parcels or token is None:
@@ -65,18 +66,25 @@ def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
     pointer = _Pointer(token)
     position, is_last = 0, jobs.is_stopping()
     try:
-        for place, parcel in enumerate(parcels, start=1):
-            if is_last or result.unreachable:
-                break
-            pointer.move(place)
-            position = place
-            is_last = place == len(parcels) or jobs.is_stopping() or time.monotonic() > deadline
-            outcome = mailer.send(parcel.envelope, then=None if is_last else parcels[place].envelope)
-            if outcome.answer is Answer.SENT:
-                result.sent += 1
-            else:
+        while position < len(parcels) and not is_last and not result.unreachable:
+            group = parcels[position : position + len(mailers)]
+            pointer.start(position + 1, abreast=len(group))
+            try:
+                for mailer, parcel in zip(mailers, group, strict=False):
+                    mailer.prepare(parcel.envelope)
+            finally:
+                pointer.arrive()
+            position += len(group)
+            is_last = position == len(parcels) or jobs.is_stopping() or time.monotonic() > deadline
+            following = [] if is_last else parcels[position : position + len(mailers)]
+            outcomes = _hand_over(mailers, group, following)
+            for parcel, outcome in zip(group, outcomes, strict=True):
+                if outcome.answer is Answer.SENT:
+                    result.sent += 1
+                    continue
                 _settle_other(parcel, outcome, token=token, now=now, result=result)
-                result.unreachable = outcome.answer is Answer.UNREACHABLE
+                if outcome.answer is Answer.UNREACHABLE:
+                    result.unreachable = True
         _finish(
             token, upto=position, pause=UNREACHABLE_PAUSE if result.unreachable else timedelta(0), now=now
         )
@@ -86,18 +94,33 @@ def send(batch: Batch, *, mailer: Mailer, now: datetime) -> SendResult:
     return result
 
 
+def _hand_over(mailers: Sequence[Mailer], group: list[Parcel], following: list[Parcel]) -> list[Outcome]:
+    """One parcel per mailer: all of them are put on their way before the first answer is waited for."""
+    if len(group) == 1:
+        return [mailers[0].send(group[0].envelope, then=following[0].envelope if following else None)]
+    begun: list[Outcome | None] = []
+    for place, parcel in enumerate(group):
+        away = next((one for one in begun if one is not None and one.answer is Answer.UNREACHABLE), None)
+        if away is not None:
+            begun.append(away)  # the others would wait for the same server in vain
+            continue
+        then = following[place].envelope if place < len(following) else None
+        begun.append(mailers[place].begin(parcel.envelope, then=then))
+    return [mailers[place].finish() if outcome is None else outcome for place, outcome in enumerate(begun)]
+
+
 def recover(*, now: datetime) -> int:
     """Take over runs whose lease has expired. Returns the number of gaps found."""
     if not hotpath.fetch("SELECT 1 FROM lifecycle_sendrun WHERE lease_until < clock_timestamp() LIMIT 1", []):
         return 0
     gaps = 0
     with transaction.atomic():
-        for token, undecided, position, in_flight in hotpath.fetch(
+        for token, undecided, position, in_flight, abreast in hotpath.fetch(
             """
             DELETE FROM lifecycle_sendrun WHERE token = ANY (ARRAY (
                    SELECT token FROM lifecycle_sendrun WHERE lease_until < clock_timestamp()
                     ORDER BY token FOR UPDATE SKIP LOCKED))
-            RETURNING token, undecided, position, in_flight
+            RETURNING token, undecided, position, in_flight, abreast
             """,
             [],
         ):
@@ -109,7 +132,8 @@ def recover(*, now: datetime) -> int:
             )
             _settle_sent(behind)
             if in_flight:
-                for delivery in claimed.filter(position=position).select_related("message"):
+                doubtful = claimed.filter(position__gte=position, position__lt=position + abreast)
+                for delivery in doubtful.select_related("message").order_by("position"):
                     gaps += 1
                     _open_gap(delivery, tries=CRASH_TRIES, now=now)
             Delivery.objects.filter(run=token, status=DeliveryStatus.CLAIMED).update(
@@ -221,18 +245,20 @@ def _claim_retry(
 
 
 _POINT: Final = (
-    b"UPDATE lifecycle_sendrun SET position = $2, in_flight = true, lease_until = clock_timestamp() + $3::interval"
+    b"UPDATE lifecycle_sendrun"
+    b" SET position = $2, abreast = $3, in_flight = true, lease_until = clock_timestamp() + $4::interval"
     b" WHERE token = $1 AND position < $2"
 )
 _POINT_NAME: Final = b"lifecycle_point"
 
 
 class _Pointer:
-    """The pointer of a run. Moving it settles the previous delivery and marks the next, durably: the one write per
-    e-mail.
+    """The pointer of a run. Moving it settles the previous deliveries and marks the next, durably: the one write
+    while e-mail goes out.
 
-    Straight through libpq: this statement runs once per message, and the layers above it would cost more than the
-    statement. Outside a transaction it is its own commit.
+    Straight through libpq: this statement runs all the time, and the layers above it would cost more than the
+    statement. Outside a transaction it is its own commit. Between `start` and `arrive` the caller may work, but not
+    with the database.
     """
 
     def __init__(self, token: uuid.UUID) -> None:
@@ -241,20 +267,31 @@ class _Pointer:
         self._token = str(token).encode()
         self._lease = b"%d s" % deciding.lease().total_seconds()
 
-    def move(self, position: int) -> None:
-        """Raises LeaseLost."""
-        libpq, values = self._raw.pgconn, [self._token, b"%d" % position, self._lease]
-        if self._raw.prepare_threshold is None or libpq.transaction_status != TransactionStatus.IDLE:
-            result = libpq.exec_params(_POINT, values)
+    def start(self, position: int, *, abreast: int) -> None:
+        """Send it on its way."""
+        self._values = [self._token, b"%d" % position, b"%d" % abreast, self._lease]
+        libpq = self._raw.pgconn
+        self._prepared = (
+            self._raw.prepare_threshold is not None and libpq.transaction_status == TransactionStatus.IDLE
+        )
+        if self._prepared:
+            libpq.send_query_prepared(_POINT_NAME, self._values)
         else:
-            result = libpq.exec_prepared(_POINT_NAME, values)
-            if (
-                result.error_field(DiagnosticField.SQLSTATE) == b"26000"
-            ):  # a new connection, or DEALLOCATE ALL
-                libpq.prepare(_POINT_NAME, _POINT)
-                result = libpq.exec_prepared(_POINT_NAME, values)
-        if result.error_message:
-            raise LeaseLost(result.error_message.decode(errors="replace"))
+            libpq.send_query_params(_POINT, self._values)
+
+    def arrive(self) -> None:
+        """Wait until it is written to the disk. Raises LeaseLost."""
+        libpq = self._raw.pgconn
+        result = last = libpq.get_result()
+        while last is not None:
+            last = libpq.get_result()
+        if (
+            self._prepared and result and result.error_field(DiagnosticField.SQLSTATE) == b"26000"
+        ):  # a new connection, or DEALLOCATE ALL
+            libpq.prepare(_POINT_NAME, _POINT)
+            result = libpq.exec_prepared(_POINT_NAME, self._values)
+        if result is None or result.error_message:
+            raise LeaseLost("" if result is None else result.error_message.decode(errors="replace"))
         if result.command_tuples != 1:
             raise LeaseLost
 

@@ -15,7 +15,8 @@ from tests.faults.house import House, kill
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
 PEOPLE = 500
-SENDING_TASKS = 3  # as lifecycle.send_tasks: each has at most one e-mail in doubt
+# As lifecycle.send_tasks and lifecycle.connections_per_task: each connection has at most one e-mail in doubt.
+SENDING_TASKS, CONNECTIONS = 2, 2
 # After so many accepted e-mails: whom to kill.
 KILLS = ((60, "pool"), (160, "worker"), (280, "child"), (390, "worker"))
 
@@ -45,7 +46,7 @@ def second_beat(house: House) -> Iterator[None]:
 def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: House) -> None:
     release = house.prepare_release("lamp", PEOPLE)
     before = sum(house.mails().values())
-    killed = tasks = 0
+    killed = connections = 0
     with second_beat(house):
         house.ship(release)
         for threshold, whom in KILLS:
@@ -58,7 +59,7 @@ def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: 
             for pid in victims:
                 kill(pid)
             killed += len(victims)
-            tasks += 1 if whom == "child" else SENDING_TASKS
+            connections += CONNECTIONS * (1 if whom == "child" else SENDING_TASKS)
             if whom == "worker":
                 house.wait_replaced("worker", victims[0])
         house.wait_settled(release, PEOPLE)
@@ -68,13 +69,13 @@ def test_kill_9_of_workers_loses_nothing_and_doubles_only_in_logged_gaps(house: 
     gaps = house.gaps(messages)
     doubled = {ident: number for ident, number in accepted.items() if number > 1}
     print(
-        f"\nkilled {killed} processes with up to {tasks} tasks; told {len(messages)}, "
+        f"\nkilled {killed} processes with up to {connections} connections; told {len(messages)}, "
         f"lost {len(messages - set(accepted))}, doubled {len(doubled)}, gaps {sum(gaps.values())}"
     )
     assert len(messages) == PEOPLE
     assert messages - set(accepted) == set(), "lost"
     assert all(number - 1 <= gaps[ident] for ident, number in doubled.items()), "a double without a gap"
-    assert sum(number - 1 for number in doubled.values()) <= tasks
+    assert sum(number - 1 for number in doubled.values()) <= connections
     for ident, decision, status, copies in house.rows(
         "SELECT m.id, m.decision, d.status, (SELECT count(*) FROM lifecycle_inboxitem i WHERE i.message_id = m.id)"
         " FROM lifecycle_outboundmessage m JOIN lifecycle_delivery d ON d.message_id = m.id WHERE m.id = ANY(%s)",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
+from crm.kernel import clock, knobs
 from lifecycle.models import Delivery, InboxItem, OutboundMessage, SendRun
 from lifecycle.services import deciding, letters, messages, sending
 from lifecycle.services.mailer import Answer, Mailer, Outcome
@@ -131,6 +133,101 @@ def test_killed_before_the_last_settlement_sends_nothing_twice(
     # the last one stands in the gap: the pointer was on it
     assert len(mail_server.raw) == 4
     assert list(Delivery.objects.filter(gaps=1).values_list("status", flat=True)) == ["sent"]
+
+
+def side_by_side(count: int) -> list[Mailer]:
+    return [Mailer() for _number in range(count)]
+
+
+def test_several_connections_share_the_e_mails_of_a_run(
+    person: Callable[..., int], mail_server: MailServer
+) -> None:
+    queue([person() for _number in range(8)])
+    mailers = side_by_side(3)
+    done = messages.deliver(now=NOON, mailers=mailers)
+    for mailer in mailers:
+        mailer.close()
+    assert (done.claimed, done.emails_sent, done.emails_waiting) == (8, 8, 0)
+    assert len(mail_server.raw) == len(set(mail_server.recipients)) == 8
+    assert mail_server.connections == 3
+    assert Delivery.objects.filter(status="sent", gaps=0, attempts=1).count() == 8
+    assert SendRun.objects.count() == 0
+
+
+@pytest.mark.parametrize(("finished", "fewest", "most"), [(0, 7, 7), (1, 8, 10), (3, 10, 10)])
+def test_killed_with_several_connections_each_has_one_e_mail_in_doubt(
+    person: Callable[..., int],
+    mail_server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
+    finished: int,
+    fewest: int,
+    most: int,
+) -> None:
+    """Two rounds of three and a rest of one; killed in the second round after so many answers of it."""
+    queue([person() for _number in range(7)])
+    honest, counts = (Mailer.begin, Mailer.finish), [0, 0]
+
+    def begin(self: Mailer, envelope: Any, **rest: Any) -> Outcome | None:
+        counts[0] += 1
+        if counts[0] == 4 and not finished:
+            raise Killed
+        return honest[0](self, envelope, **rest)
+
+    def finish(self: Mailer) -> Outcome:
+        outcome = honest[1](self)
+        counts[1] += 1
+        if finished and counts[1] == 3 + finished:
+            raise Killed
+        return outcome
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Mailer, "begin", begin)
+        patch.setattr(Mailer, "finish", finish)
+        mailers = side_by_side(3)
+        with pytest.raises(Killed):
+            messages.deliver(now=NOON, mailers=mailers)
+        for mailer in mailers:
+            with suppress(OSError):
+                mailer._backend.connection.sock.close()  # a killed process says no goodbye
+    assert messages.deliver(now=NOON).claimed == 0  # under lease
+    lapse()
+    drain()
+    gaps = list(Delivery.objects.filter(gaps__gt=0).values_list("position", "gaps", "status"))
+    assert sorted(gaps) == [(1, 1, "sent"), (2, 1, "sent"), (3, 1, "sent")]  # the positions of the second run
+    assert fewest <= len(mail_server.raw) <= most
+    assert len(set(mail_server.recipients)) == 7
+    assert Delivery.objects.filter(status="sent").count() == InboxItem.objects.count() == 7
+
+
+def test_with_several_connections_a_refusal_concerns_its_own_e_mail(
+    person: Callable[..., int], mail_server: MailServer
+) -> None:
+    mail_server.refuse["gone@example.com"] = "550 5.1.1 nobody"
+    queue([person(), person(email="gone@example.com"), person(), person()])
+    mailers = side_by_side(2)
+    messages.deliver(now=NOON, mailers=mailers)
+    for mailer in mailers:
+        mailer.close()
+    assert len(mail_server.raw) == 3
+    assert sorted(Delivery.objects.values_list("status", flat=True)) == ["failed", "sent", "sent", "sent"]
+    assert SendRun.objects.count() == 0
+
+
+def test_no_more_runs_at_once_than_there_may_be_sending_tasks(
+    person: Callable[..., int], mail_server: MailServer
+) -> None:
+    queue([person(), person()])
+    most = knobs.get("lifecycle.send_tasks")
+    SendRun.objects.bulk_create(
+        SendRun(lease_until=clock.now() + deciding.lease()) for _number in range(most)
+    )
+    assert messages.deliver(now=NOON).claimed == 0
+    assert set(OutboundMessage.objects.values_list("decision", flat=True)) == {"queued"}
+    # One of them stands still for so long that it must have died: its lease still holds, its place is free.
+    stuck = clock.now() + deciding.lease() - deciding.lease() / deciding.STUCK_SHARE
+    SendRun.objects.filter(pk=SendRun.objects.first().pk).update(lease_until=stuck)
+    assert messages.deliver(now=NOON).claimed == 2
+    assert SendRun.objects.count() == most
 
 
 def test_a_run_that_lost_its_lease_stops(
