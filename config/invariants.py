@@ -477,6 +477,34 @@ def _claim_whole(now: datetime) -> tuple[int, tuple[str, ...]]:
     )
 
 
+# What the database itself does not check row by row (decision 0054): table, column, and what it names.
+UNCHECKED: Final = (
+    ("crm_pressureentry", "profile_id", "crm_profile"),
+    ("lifecycle_outboundmessage", "profile_id", "crm_profile"),
+    ("lifecycle_inboxitem", "profile_id", "crm_profile"),
+    ("lifecycle_inboxitem", "message_id", "lifecycle_outboundmessage"),
+    ("lifecycle_delivery", "message_id", "lifecycle_outboundmessage"),
+    ("voc_fixnotice", "ticket_id", "voc_ticket"),
+    ("voc_fixnotice", "profile_id", "crm_profile"),
+    ("voc_fixnotice", "release_id", "voc_release"),
+    ("voc_fixnotice", "message_id", "lifecycle_outboundmessage"),
+    ("members_pointsaccount", "profile_id", "crm_profile"),
+    ("members_pointsentry", "account_id", "members_pointsaccount"),
+)
+
+
+@_invariant("named_exist", "messages, notices and points name people and records that exist")
+def _named_exist(now: datetime) -> tuple[int, tuple[str, ...]]:
+    return _count(
+        " UNION ALL ".join(
+            f"SELECT format('{table} %%s: {column} %%s', r.id, r.{column}) FROM {table} r"
+            f" WHERE r.{column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {named} n WHERE n.id = r.{column})"
+            for table, column, named in UNCHECKED
+        ),
+        {},
+    )
+
+
 @_invariant("computed_values", "computed values belong to living people themselves")
 def _computed_values(now: datetime) -> tuple[int, tuple[str, ...]]:
     """Merges and erasures are followed by reactions, so only what none of them is on its way for is wrong."""

@@ -112,10 +112,18 @@ class ConsentRecord(models.Model):
 
 
 class PressureEntry(models.Model):
-    """One disturbance that was spent on a person: the contact-pressure budget is the sum over a window."""
+    """One disturbance that was spent on a person: the contact-pressure budget is the sum over a window.
+
+    Written under the lock of the person, who is never deleted: no foreign key in the database (decision 0054).
+    """
 
     profile = models.ForeignKey(
-        "crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("profile")
+        "crm.Profile",
+        models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("profile"),
     )
     occurred_at = models.DateTimeField(_("when"))
     weight = models.PositiveSmallIntegerField(_("weight"))

@@ -42,11 +42,20 @@ class OutboundMessageQuerySet(models.QuerySet["OutboundMessage"]):
 
 
 class OutboundMessage(models.Model):
-    """The decision record of one message to one person."""
+    """The decision record of one message to one person.
+
+    Here, in deliveries and in the inbox the database has no foreign keys (decision 0054): persons and messages are
+    never deleted, and a check per row would cost as much as writing it. `verify_invariants` asks instead.
+    """
 
     kind = models.CharField(_("message kind"), max_length=80)
     profile = models.ForeignKey(
-        "crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("person")
+        "crm.Profile",
+        models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("person"),
     )
     subject_key = models.CharField(
         _("subject key"), max_length=200, help_text=_("What it is about; a message goes once per key.")
@@ -129,7 +138,12 @@ class Delivery(models.Model):
     """One channel of one message: where it went, what the other side said, and whether its fate was ever unknown."""
 
     message = models.ForeignKey(
-        OutboundMessage, models.CASCADE, related_name="deliveries", db_index=False, verbose_name=_("message")
+        OutboundMessage,
+        models.CASCADE,
+        related_name="deliveries",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("message"),
     )
     channel = models.CharField(_("channel"), max_length=12, choices=Channel.choices)
     contact_id = models.BigIntegerField(_("contact point"), null=True, blank=True)
@@ -187,10 +201,19 @@ class InboxItem(models.Model):
     """What a person finds in their own inbox, as it was rendered for them."""
 
     message = models.OneToOneField(
-        OutboundMessage, models.CASCADE, related_name="inbox_item", verbose_name=_("message")
+        OutboundMessage,
+        models.CASCADE,
+        related_name="inbox_item",
+        db_constraint=False,
+        verbose_name=_("message"),
     )
     profile = models.ForeignKey(
-        "crm.Profile", models.PROTECT, related_name="+", db_index=False, verbose_name=_("person")
+        "crm.Profile",
+        models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("person"),
     )
     subject = models.CharField(_("subject"), max_length=300)
     body = models.TextField(_("text"))

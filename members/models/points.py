@@ -32,9 +32,11 @@ class PointsQuerySet(models.QuerySet[Any]):
 
 
 class PointsAccount(models.Model):
-    """What one profile holds. Created with the first entry."""
+    """What one profile holds. Created with the first entry. Here and in entries no foreign keys: decision 0054."""
 
-    profile = models.OneToOneField("crm.Profile", models.PROTECT, related_name="+", verbose_name=_("person"))
+    profile = models.OneToOneField(
+        "crm.Profile", models.PROTECT, related_name="+", db_constraint=False, verbose_name=_("person")
+    )
     balance = models.BigIntegerField(_("balance"), default=0)
     created_at = models.DateTimeField(_("created"))
 
@@ -56,7 +58,12 @@ class PointsEntry(models.Model):
     """One movement of points. The database refuses to change or delete it; a correction is another entry."""
 
     account = models.ForeignKey(
-        PointsAccount, models.PROTECT, related_name="entries", db_index=False, verbose_name=_("account")
+        PointsAccount,
+        models.PROTECT,
+        related_name="entries",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("account"),
     )
     kind = models.CharField(_("kind"), max_length=12, choices=EntryKind.choices)
     amount = models.BigIntegerField(_("points"))

@@ -151,17 +151,34 @@ class ReleaseEvent(models.Model):
 
 
 class FixNotice(models.Model):
-    """One person is told once of one fix. `ticket` and `profile` are the roots when it was claimed."""
+    """One person is told once of one fix. `ticket` and `profile` are the roots when it was claimed.
+
+    No foreign keys in the database (decision 0054): what it names is locked when it is written, and never deleted.
+    """
 
     ticket = models.ForeignKey(
-        "voc.Ticket", models.PROTECT, related_name="+", db_index=False, verbose_name=_("ticket")
+        "voc.Ticket",
+        models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("ticket"),
     )
-    profile = models.ForeignKey("crm.Profile", models.PROTECT, related_name="+", verbose_name=_("person"))
+    profile = models.ForeignKey(
+        "crm.Profile", models.PROTECT, related_name="+", db_constraint=False, verbose_name=_("person")
+    )
     round = models.PositiveIntegerField(_("round"))
-    release = models.ForeignKey("voc.Release", models.PROTECT, related_name="+", verbose_name=_("release"))
+    release = models.ForeignKey(
+        "voc.Release", models.PROTECT, related_name="+", db_constraint=False, verbose_name=_("release")
+    )
     role = models.CharField(_("role"), max_length=12, choices=FollowerRole.choices)
     message = models.ForeignKey(
-        "lifecycle.OutboundMessage", models.PROTECT, null=True, related_name="+", verbose_name=_("message")
+        "lifecycle.OutboundMessage",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+        verbose_name=_("message"),
     )
     created_at = models.DateTimeField(_("claimed"))
 
