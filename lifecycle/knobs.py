@@ -31,7 +31,7 @@ knobs.register(
 knobs.register(
     "lifecycle.send_tasks",
     type=int,
-    default=2,
+    default=1,
     minimum=1,
     maximum=32,
     unit=_("tasks"),
@@ -41,7 +41,7 @@ knobs.register(
 knobs.register(
     "lifecycle.connections_per_task",
     type=int,
-    default=2,
+    default=4,
     minimum=1,
     maximum=16,
     unit=_("connections"),

@@ -16,7 +16,7 @@ from tests.faults.house import House, kill
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
 PEOPLE = 500
 # As lifecycle.send_tasks and lifecycle.connections_per_task: each connection has at most one e-mail in doubt.
-SENDING_TASKS, CONNECTIONS = 2, 2
+SENDING_TASKS, CONNECTIONS = 1, 4
 # After so many accepted e-mails: whom to kill.
 KILLS = ((60, "pool"), (160, "worker"), (280, "child"), (390, "worker"))
 

@@ -295,6 +295,7 @@ def test_a_message_that_kills_five_workers_fails_and_its_neighbours_go(
 def test_two_workers_at_once_send_each_message_once(
     person: Callable[..., int], mail_server: MailServer
 ) -> None:
+    knobs.set("lifecycle.send_tasks", 2, actor=ACTOR, now=NOON)
     queue([person() for _number in range(60)])
     start, results, faults = threading.Barrier(2), [], []
 
