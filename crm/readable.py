@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,7 @@ AMOUNTS = (
 )
 
 # Those that mean money even where no currency stands beside them.
+_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,6})?")
 SURE_AMOUNTS = frozenset(AMOUNTS) - {"value", "amount", "discount"}
 
 
@@ -90,17 +92,26 @@ def text(value: Any, *, name: str = "", currency: str = "") -> str:
         if rest > 0:
             shown.append(ngettext("and %(n)d more", "and %(n)d more", rest) % {"n": rest})
         return ", ".join(shown)
+    if name in SURE_AMOUNTS and _AMOUNT.fullmatch(str(value)):
+        # Shops often send amounts as text, so that no digit is lost.
+        return _money(str(value), currency or str(knobs.get("crm.currency"))) or str(value)
     return _short(_moment(str(value)))
+
+
+def _money(value: Any, currency: str) -> str:
+    try:
+        return str(money.parse(value, currency))
+    except DomainError:
+        return ""
 
 
 def _number(value: int | float, name: str, currency: str) -> str:
     if name in SURE_AMOUNTS:
         currency = currency or str(knobs.get("crm.currency"))
     if currency and name in AMOUNTS:
-        try:
-            return str(money.parse(value, currency))
-        except DomainError:
-            pass
+        shown = _money(value, currency)
+        if shown:
+            return shown
     if isinstance(value, float):
         return formats.number_format(value, decimal_pos=None if value % 1 else 0)
     # Numbers of orders and years are not grouped.

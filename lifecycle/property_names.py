@@ -8,6 +8,7 @@ from lifecycle.models import Journey, OutboundMessage
 
 register_property_names("journey_id", kinds="lifecycle.journey.", rows=Journey.objects.all)
 register_property_names("enrolment_id", kinds="lifecycle.journey.")
+register_property_names("subject_key", kinds="lifecycle.message.")
 # A message that was sent has its kind beside it.
 register_property_names("message_id", kinds="lifecycle.message.sent")
 register_property_names(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -54,6 +54,9 @@ class ProfileAdmin(people_actions.PeopleActions, ServiceAdmin):
     # A page is looked at, not read: the search finds people. Nothing on a person's page leads back into a list.
     list_per_page = 25
     preserve_filters = False
+
+    class Media:
+        css: ClassVar = {"all": ("crm/people.css",)}
 
     @admin.display(description=pgettext_lazy("person", "name"))
     def name(self, profile: Profile) -> str:

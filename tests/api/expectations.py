@@ -259,6 +259,7 @@ MODELS = {
 }
 # The buttons on a row's page: (model, action) -> roles that may press it.
 BUTTONS = {
+    ("crm.mergerecord", "undo"): LEADS,
     **{("crm.account", name): AGENTS for name in ("save", "add_person", "remove_person", "roll_up")},
     ("crm.erasure", "approve"): LEADS,
     ("crm.erasure", "cancel"): LEADS,

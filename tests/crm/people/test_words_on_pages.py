@@ -49,6 +49,8 @@ def test_an_amount_without_a_currency_is_in_that_of_the_organisation() -> None:
         "revenue": "12,345.60 CNY", "value": "12345.6", "order": "20260601", "price": "yes",
     }  # fmt: skip
     assert dict(readable.lines({"total": 1234, "currency": "JPY"})) == {"total": "1,234 JPY"}
+    assert dict(readable.lines({"total": "1234.5"})) == {"total": "1,234.50 CNY"}
+    assert dict(readable.lines({"price": "on request"})) == {"price": "on request"}
 
 
 @pytest.mark.parametrize(
