@@ -238,8 +238,8 @@ def _window(
     kinds: Sequence[str] | None,
     extra: tuple[list[str], list[Any]],
 ) -> list[TimelineItem]:
-    conditions = ["profile_id = ANY(%s)", "occurred_at >= %s", f"occurred_at {'<=' if inclusive else '<'} %s"]
-    params: list[Any] = [list(profile_ids), lower, upper]
+    conditions = ["profile_id = p.id", "occurred_at >= %s", f"occurred_at {'<=' if inclusive else '<'} %s"]
+    params: list[Any] = [lower, upper]
     if cursor is not None:
         if cursor[1] is None:
             conditions.append("occurred_at < %s")
@@ -252,11 +252,14 @@ def _window(
         params.append(list(kinds))
     conditions += extra[0]
     params += extra[1]
+    newest = "ORDER BY occurred_at DESC, id DESC LIMIT %s"
     with connection.cursor() as db:
+        # Each id by itself: its index has the order and the scan ends with the page. For a list of ids everything
+        # that ever happened to them would be read and sorted.
         db.execute(
-            f"SELECT {_COLUMNS} FROM crm_touchpoint WHERE {' AND '.join(conditions)}"
-            " ORDER BY occurred_at DESC, id DESC LIMIT %s",
-            [*params, limit],
+            "SELECT t.* FROM unnest(%s::bigint[]) AS p(id) CROSS JOIN LATERAL"
+            f" (SELECT {_COLUMNS} FROM crm_touchpoint WHERE {' AND '.join(conditions)} {newest}) t {newest}",
+            [sorted(set(profile_ids)), *params, limit, limit],
         )
         return [TimelineItem(*(*row[:8], orjson.loads(row[8]))) for row in db.fetchall()]
 
