@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -47,7 +48,14 @@ class PermissionsInWords:
         field = super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
         if field is not None and db_field.related_model is Permission:
             field.label_from_instance = permission_words
+            field.queryset = field.queryset.exclude(content_type__in=_kept_by_the_database())
         return field
+
+
+def _kept_by_the_database() -> list[int]:
+    """The kinds of the histories that triggers write: nobody is given a right on them, and they have no name."""
+    histories = [model for model in apps.get_models() if hasattr(model, "pgh_tracked_model")]
+    return [kind.pk for kind in ContentType.objects.get_for_models(*histories).values()]
 
 
 @admin.register(StaffUser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -187,4 +188,8 @@ def test_roles_name_their_permissions_in_the_reader_s_language(staff: Client) ->
     staff.cookies["django_language"] = "zh-hans"
     chinese = page(staff, "auth_group_change", group.pk).content.decode()
     assert "| Can " not in chinese
+    offered = re.findall(r'<option value="\d+"[^>]*>([^<]*)</option>', chinese)
+    assert len(offered) > 100
+    assert [text for text in offered if re.search("[a-z]{3,}", text)] == []
+    assert "computed trait event" not in english
     assert "客户 | 客户档案 | 可以合并档案及撤销合并" in chinese
