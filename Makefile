@@ -14,7 +14,7 @@ up: $(VENV)/.run ## start everything on this machine, with a demo company
 
 test: $(VENV)/.dev ## run the whole suite
 	@.ci/browser || true
-	@exec $(BIN)/python -m pytest -n 3 --dist loadgroup $(TESTS)
+	@exec $(BIN)/python -m pytest -n 4 $(TESTS)
 
 lint: $(VENV)/.dev ## style, types, import rules
 	$(BIN)/ruff check .

@@ -33,6 +33,7 @@ def door(live_server, transactional_db):
     return live_server.url, {"Authorization": f"Bearer {text}"}, seeds
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)  # a thousand requests and more
 def test_no_operation_breaks_whatever_it_is_sent(door):
     import schemathesis  # two seconds for every process that collects the suite

@@ -105,8 +105,9 @@ def test_every_route_of_the_api_is_in_the_table():
     assert sorted(listed - found) == [], "these are gone"
 
 
+@pytest.mark.long
 def test_the_api_answers_each_kind_of_caller_as_the_table_says(staff, api_key, write_keys):
-    noise = api_key("crm.nothing:read")
+    noise, outsider, browser = api_key("crm.nothing:read"), anonymous(), bearer(write_keys["browser"])
     by_scope = {}
     wrong, cells = [], 0
     for path, route in api_routes():
@@ -119,9 +120,9 @@ def test_the_api_answers_each_kind_of_caller_as_the_table_says(staff, api_key, w
                 if needed and needed not in by_scope:
                     by_scope[needed] = api_key(needed)
             callers = {
-                "anonymous": (anonymous(), public),
+                "anonymous": (outsider, public),
                 "key without the scope": (noise, public),
-                "browser write key": (bearer(write_keys["browser"]), public),
+                "browser write key": (browser, public),
                 **{role: (staff[role], public or role in allowed_roles.split()) for role in STAFF},
             }
             if scope and not public:
@@ -141,6 +142,7 @@ def test_the_api_answers_each_kind_of_caller_as_the_table_says(staff, api_key, w
                     wrong.append(f"{method} {path} as {caller}: {answer['Content-Type']}")
     assert not wrong, "\n".join(wrong)
     assert cells > 8 * len(expected.API)
+    assert not outsider.cookies and not browser.cookies  # nobody was let in by what an earlier answer gave
 
 
 def _verdict(status, method, path, allowed):
@@ -273,6 +275,7 @@ def _staff_rules(name):
     }.get(page, {})
 
 
+@pytest.mark.long
 def test_staff_pages_open_to_those_the_table_names(staff, api_key, monkeypatch):
     outsiders = {"anonymous": anonymous(), "API key": api_key("crm.profile:write")}
     wrong, cells = [], 0
@@ -340,10 +343,11 @@ def test_pages_without_sign_in_answer_everybody_alike(staff):
     mine = [route for route in routes() if not route.path.startswith(("admin/", "api/v1/", "v1/"))]
     unlisted = sorted({route.name for route in mine} - set(expected.OPEN))
     assert unlisted == [], "decide what these answer, and write it into expectations.OPEN"
-    wrong = []
+    wrong, outsider = [], anonymous()
     for route in mine:
         for method, status in expected.OPEN[route.name].items():
-            for caller, client in {"anonymous": anonymous(), "admin": staff["admin"]}.items():
+            for caller, client in {"anonymous": outsider, "admin": staff["admin"]}.items():
+                outsider.cookies.clear()
                 answer = ask_page(client, method, route.address())
                 if answer.status_code != status:
                     wrong.append(f"{method} {route.name} as {caller}: {answer.status_code}, not {status}")

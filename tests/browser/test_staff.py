@@ -52,6 +52,7 @@ def row_pages(rows):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
 def test_every_page_of_the_sidebar_is_whole_in_both_sizes(open_page, company, language):
     seen = open_page(**WIDE, language=language)

@@ -36,7 +36,6 @@ from voc.models import Feedback, Release, Ticket
 from voc.selectors import progress
 from voc.states import TicketStatus
 
-pytestmark = pytest.mark.xdist_group("demo")  # one process loads the company, once
 NOW = clock.now()
 COUNTED = (
     Profile, Ticket, OutboundMessage, PointsEntry, Feedback, Account, ProfileNote, MergeSuggestion,

@@ -16,7 +16,7 @@ from config import processes
 from tests import servers
 from tests.servers import BASE_DIR, Stack, clean_environment, status
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 CHILDREN = {"web", "worker", "long", "beat"}
 
 

@@ -1,6 +1,6 @@
 """The house of the fault tests: started once, and again whenever a test has brought it down.
 
-The tests that use it are one xdist_group, so that of several processes only one starts a house.
+Of several processes only one starts a house: tests.scheduling keeps its tests together.
 """
 
 from __future__ import annotations

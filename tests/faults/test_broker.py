@@ -11,7 +11,11 @@ import redis
 
 from tests.faults.house import House, kill
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+]
 PEOPLE = 500
 
 

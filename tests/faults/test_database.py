@@ -11,7 +11,11 @@ import pytest
 
 from tests.faults.house import House, kill
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+]
 CLIENTS, KILLS = 4, 2
 EVENTS_BETWEEN_KILLS = 80
 

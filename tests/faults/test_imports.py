@@ -24,7 +24,11 @@ import pytest
 from config import embedded
 from tests import servers
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("imports"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+]
 ROWS = int(os.environ.get("KILL_IMPORT_ROWS", "8000"))
 KILLS = int(os.environ.get("KILL_IMPORT_TIMES", "10"))
 # Everything an import writes, by what does not change from run to run: neither ids nor the time of writing.

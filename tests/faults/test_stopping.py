@@ -12,7 +12,11 @@ import pytest
 from config import processes
 from tests.faults.house import MAIL_SECONDS, House, kill
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+]
 PEOPLE = 180
 SECONDS_TO_END = 20
 SLOWLY = 0.15  # so that a task that is asked to end cannot finish all before it must

@@ -13,7 +13,11 @@ import pytest
 from config.environment import BASE_DIR
 from tests.faults.house import House, kill
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+]
 PEOPLE = 500
 # As lifecycle.send_tasks and lifecycle.connections_per_task: each connection has at most one e-mail in doubt.
 SENDING_TASKS, CONNECTIONS = 1, 4

@@ -14,7 +14,7 @@ import pytest
 
 from crm.models import Identity, IngestionWarning, Profile, Source, Touchpoint
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("sdk")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGE = """<!doctype html><html><head><meta charset="utf-8"><title>Tea 茶</title></head>
 <body><script src="/umd/index.js"></script></body></html>"""

@@ -13,7 +13,7 @@ import pytest
 
 from crm.models import Identity, IngestionWarning, Profile, Source, Touchpoint
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("sdk")]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def stored() -> list[str]:

@@ -18,6 +18,7 @@ from crm.services import partitions, sources
 from tests.crm.conftest import SYSTEM
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_lost_in_the_commotion() -> None:
     load = commotion.Load(writers=4, events=2_000, mergers=2, merges=40, people=150, erasures=4)

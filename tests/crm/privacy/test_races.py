@@ -87,6 +87,7 @@ def test_a_withdrawal_that_commits_first_stops_a_send_that_began_before(reader: 
     assert (row.decision, row.reason, mail.outbox) == ("dropped", "unsubscribed", [])
 
 
+@pytest.mark.long
 def test_500_triggers_from_every_side_with_an_unsubscription_in_the_middle(reader: int) -> None:
     """Messages, surveys and pop-ups of four senders at once: one budget, and no offer after the no."""
     for number in range(100):
