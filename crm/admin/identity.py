@@ -37,6 +37,7 @@ class NamedPeople(ServiceAdmin):
     """A list that shows people by name: one look-up for the whole page."""
 
     people_fields: tuple[str, ...] = ()
+    list_per_page = 25
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Load the names of everybody on the page at once."""
