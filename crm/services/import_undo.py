@@ -166,7 +166,7 @@ def _chunk(run: ImportRun, *, now: datetime, lease: float) -> bool | None:
             profiles.lock_roots(ids)
             found = decide(run, ids, now=now)
             _take_back(run, found, actor=actor, now=now)
-            figures = Counter(state["figures"])
+            figures: Counter[str] = Counter(state["figures"])
             figures.update(found.figures)
             state |= {"cursor": ids[-1], "done": state["done"] + len(ids), "figures": dict(figures)}
         held = hotpath.fetch(
@@ -213,7 +213,7 @@ def decide(run: ImportRun, members: Sequence[int], *, now: datetime) -> Found:
     identities = Identity.objects.filter(profile_id__in=everybody)
     contacts = ContactPoint.objects.filter(profile_id__in=everybody)
     own_identities = _by_profile(
-        identities.filter(source_id=run.source_id, created_at__range=window, verified_at=None)
+        identities.filter(source_id=run.source_id, created_at__range=window, verified_at=None)  # type: ignore[misc]
     )
     own_contacts = _by_profile(
         contacts.filter(
