@@ -16,6 +16,8 @@ from typing import Any
 
 import psycopg
 
+from crm.kernel import statements
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 PRODUCT = tuple(str(BASE_DIR / app) for app in ("config", "crm", "lifecycle", "voc", "members"))
 TESTS = str(BASE_DIR / "tests")
@@ -49,6 +51,14 @@ def watch() -> None:
             raise Unbounded(f"names neither people nor a time range:\n{text}")
         return original(self, query, *arguments, **keywords)
 
+    run = statements._run
+
+    def watched_run(held: Any, sql: str, params: Any) -> Any:
+        if "crm_touchpoint" in sql and not is_bounded(sql) and _asked_by_product():
+            raise Unbounded(f"names neither people nor a time range:\n{sql}")
+        return run(held, sql, params)
+
+    statements._run = watched_run
     execute.is_watched = True  # type: ignore[attr-defined]
     psycopg.Cursor.execute = execute  # type: ignore[method-assign]
 

@@ -21,7 +21,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils.translation import gettext_lazy as _
 
-from crm.kernel import actionlog, jobs, knobs
+from crm.kernel import actionlog, jobs, knobs, statements
 from crm.kernel.actors import Actor
 from crm.kernel.errors import NotFound
 from crm.kernel.models import PendingReaction
@@ -235,12 +235,11 @@ def _insert(rows: Sequence[tuple[str, str, str]], *, now: datetime) -> int:
     if not rows:
         return 0
     values = ", ".join(["(%s, %s, %s::jsonb, %s, %s, 0, '')"] * len(rows))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO kernel_pendingreaction"
-            f" (receiver, kind, items, created_at, run_at, claims, last_error) VALUES {values}",
-            [value for row in rows for value in (*row, now, now)],
-        )
+    statements.fetch(
+        "INSERT INTO kernel_pendingreaction"
+        f" (receiver, kind, items, created_at, run_at, claims, last_error) VALUES {values}",
+        [value for row in rows for value in (*row, now, now)],
+    )
     for name in {row[0] for row in rows}:
         if name not in _receivers or not _receivers[name].at_leisure:
             jobs.wake_soon(TASK, receiver=name)

@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.db.models import F, Func
 from psycopg.pq import DiagnosticField, TransactionStatus
 
-from crm.kernel import jobs, knobs
+from crm.kernel import jobs, knobs, statements
 from crm.services import contacts, hotpath, locks, quiet_hours
 from lifecycle import registry
 from lifecycle.models import Delivery, OutboundMessage, SendRun
@@ -264,6 +264,7 @@ class _Pointer:
     def __init__(self, token: uuid.UUID) -> None:
         connection.ensure_connection()
         self._raw = connection.connection
+        self._may_prepare = statements.session().may_prepare
         self._token = str(token).encode()
         self._lease = b"%d s" % deciding.lease().total_seconds()
 
@@ -271,9 +272,7 @@ class _Pointer:
         """Send it on its way."""
         self._values = [self._token, b"%d" % position, b"%d" % abreast, self._lease]
         libpq = self._raw.pgconn
-        self._prepared = (
-            self._raw.prepare_threshold is not None and libpq.transaction_status == TransactionStatus.IDLE
-        )
+        self._prepared = self._may_prepare and libpq.transaction_status == TransactionStatus.IDLE
         if self._prepared:
             libpq.send_query_prepared(_POINT_NAME, self._values)
         else:
