@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from crm.kernel import actors, jobs, knobs
+from crm.selectors import catalogue, computed, followed, rules
 from crm.services import consents, contacts, profiles
 from lifecycle import registry
 from lifecycle.registry import MessageKind, Template
@@ -53,17 +54,21 @@ TRANSACTIONAL = MessageKind(
 )
 
 
+# Everything that a process reads anew after some seconds.
+REMEMBERS = (rendering, running, knobs, catalogue, computed, followed, rules)
+
+
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing cached from another test; caches live as long as the test, however slow the machine."""
-    for module in (rendering, running, knobs):
+    for module in REMEMBERS:
         monkeypatch.setattr(module, "CACHE_SECONDS", 3600.0)
     for kind in (SERVICE, MARKETING, CARE, TRANSACTIONAL):
         registry.register(kind)
-    for module in (rendering, running, knobs):
+    for module in REMEMBERS:
         module.forget()
     yield
-    for module in (rendering, running, knobs):
+    for module in REMEMBERS:
         module.forget()
 
 
