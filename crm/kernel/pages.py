@@ -110,10 +110,14 @@ class PageAdmin(ServiceAdmin):
         """The address of a row's page."""
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row_id])
 
-    def _act(self, request: HttpRequest, row: Any) -> HttpResponse:
+    def _may_press(self, request: HttpRequest) -> bool:
         permission, method = self.page_actions.get(request.POST.get("action", ""), ("", ""))
-        if not method or not request.user.has_perm(permission):
+        return bool(method) and request.user.has_perm(permission)
+
+    def _act(self, request: HttpRequest, row: Any) -> HttpResponse:
+        if not self._may_press(request):
             raise PermissionDenied
+        _permission, method = self.page_actions[request.POST["action"]]
         try:
             done = getattr(self, method)(request, row)
         except DomainError as error:
@@ -142,6 +146,18 @@ class RecordAdmin(PageAdmin):
     """
 
     page_template = "config/record.html"
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page; what is sent to it is refused, whether there is such a row or not, unless a button sent it."""
+        if request.method == "POST" and not self._may_press(request):
+            raise PermissionDenied
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def facts(self, request: HttpRequest, row: Any) -> list[Fact]:
         """What the page says of the row."""

@@ -11,6 +11,7 @@ from crm.services import (
     computed,
     erasure,
     imports,
+    merges,
     notes,
     person_exports,
     profiles,
@@ -45,6 +46,7 @@ class Seeds:
     computedtrait: int
     profilenote: int
     personexport: int
+    mergerecord: int
 
     def path_id(self, path: str) -> object:
         """The id that makes a path of the API meet a row; None where there is nothing to meet."""
@@ -101,9 +103,14 @@ def seed() -> Seeds:
     )
     account = accounts.save("seed", values={"name": "Seed"}, actor=ACTOR, now=now)
     note = notes.add(profile, text="Seed", category="taste", actor=ACTOR, now=now)
+    twins = [
+        profiles.resolve([("user_id", f"fuzz-twin-{n}")], trust="server", actor=ACTOR, now=now)
+        for n in (1, 2)
+    ]
+    merge = merges.merge(*twins, actor=ACTOR, now=now)
     public = Profile.objects.values_list("public_id", flat=True).get(pk=profile)
     return Seeds(
         profile, str(public), ticket.pk, voice.pk, release.pk, source.pk, segment.pk, event_kind.pk,
         journey.pk, next(iter(queued.values())), run.pk, wanted.pk,
-        account.pk, str(account.public_id), trait.pk, note.pk, export.pk,
+        account.pk, str(account.public_id), trait.pk, note.pk, export.pk, merge.pk,
     )  # fmt: skip

@@ -22,8 +22,8 @@ NOW = datetime(2026, 11, 18, 4, tzinfo=UTC)
 
 @pytest.fixture
 def months(transactional_db: Any) -> Iterator[int]:
-    """One person with events of two kinds in three old months; the months are dropped afterwards."""
-    partitions.forget()
+    """One person with events of two kinds in three old months, the only old ones; they are dropped afterwards."""
+    drop_old_months()
     profile_id = profiles.resolve([("user_id", "old-timer")], trust="server", actor=SYSTEM, now=NOW)
     events = [
         touchpoints.Event(
@@ -36,11 +36,20 @@ def months(transactional_db: Any) -> Iterator[int]:
     ]  # fmt: skip
     touchpoints.record(events, source=None, actor=SYSTEM, now=NOW, historical=True)
     yield profile_id
-    with connection.cursor() as cursor:
-        for month in (1, 2, 3):
-            cursor.execute(f"DROP TABLE IF EXISTS crm_touchpoint_y2001m{month:02d}")
-    partitions.forget()
+    drop_old_months()
     knobs.forget()
+
+
+def drop_old_months() -> None:
+    """Another test of this process may have left months of the last century: tables outlive what empties them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'crm_touchpoint'::regclass"
+        )
+        for (name,) in cursor.fetchall():
+            if "crm_touchpoint_y" < name < "crm_touchpoint_y2010":
+                cursor.execute(f"DROP TABLE {name}")
+    partitions.forget()
 
 
 def old_counts() -> dict[tuple[int, str], int]:
