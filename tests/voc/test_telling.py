@@ -295,7 +295,8 @@ def test_queries_do_not_grow_with_the_followers(monkeypatch: pytest.MonkeyPatch)
     from crm.selectors import computed, followed
     from lifecycle.services import running
 
-    for cached in (knobs, running, computed, followed):  # a slow machine must not read them anew in the middle
+    # A slow machine must not read them anew in the middle.
+    for cached in (knobs, running, computed, followed):
         monkeypatch.setattr(cached, "CACHE_SECONDS", 1e9)
         cached.forget()
     counts = []
